@@ -1,0 +1,55 @@
+/*
+ * Empty NUMA nodes in the SRAT
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitmap.h"
+#include "hw/acpi/aml-build.h"
+#include "hw/acpi/numa-empty-nodes.h"
+#include "system/numa.h"
+
+void numa_find_cpu_nodes(MachineState *ms, unsigned long *nodes)
+{
+    MachineClass *mc = MACHINE_GET_CLASS(ms);
+    const CPUArchIdList *slots;
+
+    bitmap_zero(nodes, MAX_NODES);
+    if (!mc->possible_cpu_arch_ids) {
+        return;
+    }
+
+    /* NodeInfo.has_cpu is no help: it is set only for a machine with HMAT */
+    slots = mc->possible_cpu_arch_ids(ms);
+    for (int i = 0; i < slots->len; i++) {
+        if (slots->cpus[i].props.has_node_id) {
+            set_bit(slots->cpus[i].props.node_id, nodes);
+        }
+    }
+}
+
+void numa_find_empty_nodes(MachineState *ms, unsigned long *nodes)
+{
+    DECLARE_BITMAP(cpu_nodes, MAX_NODES);
+
+    numa_find_cpu_nodes(ms, cpu_nodes);
+    bitmap_zero(nodes, MAX_NODES);
+    for (int i = 0; i < ms->numa_state->num_nodes; i++) {
+        const NodeInfo *node = &ms->numa_state->nodes[i];
+
+        if (!node->node_mem && !node->has_gi && !node->has_gp &&
+            !test_bit(i, cpu_nodes)) {
+            set_bit(i, nodes);
+        }
+    }
+}
+
+void build_srat_empty_node(GArray *table_data, const unsigned long *empty_nodes,
+                           uint32_t node)
+{
+    if (test_bit(node, empty_nodes)) {
+        build_srat_memory(table_data, 0, 0, node,
+                          MEM_AFFINITY_ENABLED | MEM_AFFINITY_HOTPLUGGABLE);
+    }
+}

@@ -1,0 +1,49 @@
+/*
+ * Empty NUMA nodes in the SRAT
+ *
+ * A guest OS can use only the NUMA nodes that the SRAT names at boot.  A node
+ * that gets its memory later, from a plugged DIMM or from a device with
+ * coherent memory of its own, therefore needs an entry while it is still empty.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_ACPI_NUMA_EMPTY_NODES_H
+#define HW_ACPI_NUMA_EMPTY_NODES_H
+
+#include "hw/acpi/base-compat.h"
+
+/**
+ * numa_find_cpu_nodes:
+ * @ms: a machine whose board has been initialized
+ * @nodes: bitmap of MAX_NODES bits, overwritten: the nodes of @ms that have
+ *     CPUs, those that could be plugged later included
+ */
+void numa_find_cpu_nodes(MachineState *ms, unsigned long *nodes);
+
+/**
+ * numa_find_empty_nodes:
+ * @ms: a machine whose board has been initialized
+ * @nodes: bitmap of MAX_NODES bits, overwritten: the nodes of @ms that have
+ *     neither boot memory nor CPUs and that no generic initiator or generic
+ *     port stands for
+ */
+void numa_find_empty_nodes(MachineState *ms, unsigned long *nodes);
+
+/**
+ * build_srat_empty_node:
+ * @table_data: the SRAT under construction
+ * @empty_nodes: bitmap of MAX_NODES bits: the nodes that get an entry
+ * @node: node number, which is also its proximity domain
+ *
+ * Append a Memory Affinity Structure without an address range, Enabled and Hot
+ * Pluggable, if @node is one of @empty_nodes.  To be called for each node in
+ * ascending order, where the SRAT builder describes the node's boot memory:
+ * Linux numbers its nodes in the order in which it meets them in the table.
+ *
+ * ACPI 6.5, 5.2.16.2 Memory Affinity Structure
+ */
+void build_srat_empty_node(GArray *table_data, const unsigned long *empty_nodes,
+                           uint32_t node);
+
+#endif
