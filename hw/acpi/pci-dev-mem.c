@@ -1,0 +1,406 @@
+/*
+ * NUMA nodes for the coherent memory of a PCI device
+ *
+ * A device with memory of its own that is coherent with the CPUs, such as a
+ * Grace-Hopper class GPU, has its driver online that memory in NUMA nodes of
+ * the guest.  The administrator creates these nodes empty; an object links them
+ * to the device, and the ACPI tables tell the guest.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitmap.h"
+#include "qemu/error-report.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "qapi/qapi-builtin-visit.h"
+#include "qom/object_interfaces.h"
+#include "hw/acpi/numa-empty-nodes.h"
+#include "hw/acpi/pci-dev-mem.h"
+#include "hw/acpi/pci-path.h"
+#include "hw/pci/pci_bridge.h"
+#include "system/numa.h"
+
+/* The names that are not bound to a vendor */
+static const PciDevMemNames general_names = {
+    .pxm_start = "dev-mem-pxm-start",
+    .pxm_count = "dev-mem-pxm-count",
+};
+
+static int collect_object(Object *obj, void *opaque)
+{
+    GPtrArray *objects = opaque;
+
+    if (object_dynamic_cast(obj, TYPE_PCI_DEV_MEM_ACPI) &&
+        PCI_DEV_MEM_ACPI(obj)->complete) {
+        g_ptr_array_add(objects, obj);
+    }
+    return 0;
+}
+
+static GPtrArray *all_objects(void)
+{
+    GPtrArray *objects = g_ptr_array_new();
+
+    object_child_foreach(object_get_objects_root(), collect_object, objects);
+    return objects;
+}
+
+static const char *object_id(PciDevMemAcpi *dm)
+{
+    return object_get_canonical_path_component(OBJECT(dm));
+}
+
+static uint32_t last_node(const PciDevMemAcpi *dm)
+{
+    return dm->first_node + dm->num_nodes - 1;
+}
+
+static PCIDevice *find_device(PciDevMemAcpi *dm, Error **errp)
+{
+    Object *dev;
+
+    dev = object_resolve_path_component(machine_get_container("peripheral"),
+                                        dm->devid);
+    if (!dev) {
+        error_setg(errp, "devid=%s: no device has this id; start the GPU's "
+                   "-device with id=%s or name another device",
+                   dm->devid, dm->devid);
+        return NULL;
+    }
+    if (!object_dynamic_cast(dev, TYPE_PCI_DEVICE)) {
+        error_setg(errp, "devid=%s: this %s is not a PCI device; "
+                   "give the id of a PCI device",
+                   dm->devid, object_get_typename(dev));
+        return NULL;
+    }
+    if (IS_PCI_BRIDGE(dev)) {
+        error_setg(errp, "devid=%s: this %s is a PCI bridge; "
+                   "give the id of the device behind it",
+                   dm->devid, object_get_typename(dev));
+        return NULL;
+    }
+    return PCI_DEVICE(dev);
+}
+
+static bool check_nodes(PciDevMemAcpi *dm, MachineState *ms, Error **errp)
+{
+    int machine_nodes = ms->numa_state ? ms->numa_state->num_nodes : 0;
+    uint32_t last = last_node(dm);
+    DECLARE_BITMAP(cpu_nodes, MAX_NODES);
+
+    if (!machine_nodes) {
+        error_setg(errp, "nodeset=%u-%u: the machine has no NUMA nodes; "
+                   "create them with -numa node", dm->first_node, last);
+        return false;
+    }
+    if (last >= machine_nodes) {
+        error_setg(errp, "nodeset=%u-%u: the machine has no node %u, only "
+                   "0-%d; add -numa node,nodeid=%u or leave it out",
+                   dm->first_node, last, MAX(dm->first_node, machine_nodes),
+                   machine_nodes - 1, MAX(dm->first_node, machine_nodes));
+        return false;
+    }
+
+    numa_find_cpu_nodes(ms, cpu_nodes);
+    for (uint32_t i = dm->first_node; i <= last; i++) {
+        const NodeInfo *node = &ms->numa_state->nodes[i];
+
+        if (node->node_mem) {
+            error_setg(errp, "nodeset=%u-%u: node %u has memory (%" PRIu64
+                       " MiB); take a node without mem= and memdev=",
+                       dm->first_node, last, i, node->node_mem / MiB);
+            return false;
+        }
+        if (test_bit(i, cpu_nodes)) {
+            error_setg(errp, "nodeset=%u-%u: node %u has CPUs; assign all CPUs "
+                       "to other nodes, with -numa node,cpus= or -numa cpu",
+                       dm->first_node, last, i);
+            return false;
+        }
+        if (node->has_gp) {
+            error_setg(errp, "nodeset=%u-%u: node %u belongs to an "
+                       "acpi-generic-port; take another node",
+                       dm->first_node, last, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_other_objects(PciDevMemAcpi *dm, Error **errp)
+{
+    g_autoptr(GPtrArray) objects = all_objects();
+
+    for (guint i = 0; i < objects->len; i++) {
+        PciDevMemAcpi *other = g_ptr_array_index(objects, i);
+
+        if (other == dm) {
+            continue;
+        }
+        if (g_str_equal(other->devid, dm->devid)) {
+            error_setg(errp, "devid=%s: object '%s' is for this device too; "
+                       "a device takes one object, with all its nodes",
+                       dm->devid, object_id(other));
+            return false;
+        }
+        if (dm->first_node <= last_node(other) &&
+            other->first_node <= last_node(dm)) {
+            error_setg(errp, "nodeset=%u-%u: object '%s' has node %u too; "
+                       "give each object nodes of its own",
+                       dm->first_node, last_node(dm), object_id(other),
+                       MAX(dm->first_node, other->first_node));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Does the object fit the machine?  Asked when the machine is built. */
+static bool pci_dev_mem_acpi_machine_ready(UserCreatable *uc, Error **errp)
+{
+    ERRP_GUARD();
+    PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(uc);
+
+    if (!find_device(dm, errp) ||
+        !check_nodes(dm, MACHINE(qdev_get_machine()), errp) ||
+        !check_other_objects(dm, errp)) {
+        error_prepend(errp, "%s object '%s': ", object_get_typename(OBJECT(dm)),
+                      object_id(dm));
+        return false;
+    }
+    return true;
+}
+
+static bool take_nodeset(PciDevMemAcpi *dm, Error **errp)
+{
+    DECLARE_BITMAP(nodes, MAX_NODES) = {};
+    unsigned long first, hole, last;
+
+    for (uint16List *l = dm->nodeset; l; l = l->next) {
+        if (l->value >= MAX_NODES) {
+            error_setg(errp, "nodeset: QEMU knows the nodes 0-%d, not %u; "
+                       "take nodes that -numa node creates",
+                       MAX_NODES - 1, l->value);
+            return false;
+        }
+        if (test_and_set_bit(l->value, nodes)) {
+            error_setg(errp, "nodeset: node %u is given twice; give it once",
+                       l->value);
+            return false;
+        }
+    }
+
+    last = find_last_bit(nodes, MAX_NODES);
+    if (last == MAX_NODES) {
+        error_setg(errp, "nodeset: it is empty; "
+                   "name at least one node, such as nodeset=2");
+        return false;
+    }
+    first = find_first_bit(nodes, MAX_NODES);
+    hole = find_next_zero_bit(nodes, MAX_NODES, first);
+    if (hole < last) {
+        error_setg(errp, "nodeset: node %lu is missing between %lu and %lu; "
+                   "the guest can be told only consecutive nodes, "
+                   "such as nodeset=%lu-%lu", hole, first, last, first, last);
+        return false;
+    }
+
+    dm->first_node = first;
+    dm->num_nodes = last - first + 1;
+    return true;
+}
+
+static void pci_dev_mem_acpi_complete(UserCreatable *uc, Error **errp)
+{
+    ERRP_GUARD();
+    PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(uc);
+
+    if (!dm->devid || !*dm->devid) {
+        error_setg(errp, "devid: it is empty; "
+                   "give the id of the GPU's -device option");
+    } else if (take_nodeset(dm, errp)) {
+        dm->complete = true;
+    }
+    if (*errp) {
+        error_prepend(errp, "%s object '%s': ", object_get_typename(OBJECT(dm)),
+                      object_id(dm));
+        return;
+    }
+
+    /* On the command line, devices and nodes are yet to come */
+    if (phase_check(PHASE_MACHINE_READY)) {
+        pci_dev_mem_acpi_machine_ready(uc, errp);
+    }
+}
+
+static bool check_settable(PciDevMemAcpi *dm, const char *name, Error **errp)
+{
+    if (dm->complete) {
+        error_setg(errp, "%s object '%s': %s can't be changed; "
+                   "delete the object and add a new one",
+                   object_get_typename(OBJECT(dm)), object_id(dm), name);
+        return false;
+    }
+    return true;
+}
+
+static char *pci_dev_mem_acpi_get_devid(Object *obj, Error **errp)
+{
+    return g_strdup(PCI_DEV_MEM_ACPI(obj)->devid);
+}
+
+static void pci_dev_mem_acpi_set_devid(Object *obj, const char *value,
+                                       Error **errp)
+{
+    PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
+
+    if (check_settable(dm, "devid", errp)) {
+        g_free(dm->devid);
+        dm->devid = g_strdup(value);
+    }
+}
+
+static void pci_dev_mem_acpi_get_nodeset(Object *obj, Visitor *v,
+                                         const char *name, void *opaque,
+                                         Error **errp)
+{
+    PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
+    g_autoptr(uint16List) nodes = NULL;
+
+    for (uint32_t i = dm->num_nodes; i > 0; i--) {
+        QAPI_LIST_PREPEND(nodes, dm->first_node + i - 1);
+    }
+    visit_type_uint16List(v, name, &nodes, errp);
+}
+
+static void pci_dev_mem_acpi_set_nodeset(Object *obj, Visitor *v,
+                                         const char *name, void *opaque,
+                                         Error **errp)
+{
+    PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
+    uint16List *nodes;
+
+    /* Neither the object's id nor its machine is known yet: see complete() */
+    if (check_settable(dm, name, errp) &&
+        visit_type_uint16List(v, name, &nodes, errp)) {
+        qapi_free_uint16List(dm->nodeset);
+        dm->nodeset = nodes;
+    }
+}
+
+static void pci_dev_mem_acpi_finalize(Object *obj)
+{
+    PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
+
+    g_free(dm->devid);
+    qapi_free_uint16List(dm->nodeset);
+}
+
+static void pci_dev_mem_acpi_class_init(ObjectClass *oc, ClassInitData *data)
+{
+    UserCreatableClass *ucc = USER_CREATABLE_CLASS(oc);
+
+    ucc->complete = pci_dev_mem_acpi_complete;
+    ucc->machine_ready = pci_dev_mem_acpi_machine_ready;
+
+    object_class_property_add_str(oc, "devid", pci_dev_mem_acpi_get_devid,
+                                  pci_dev_mem_acpi_set_devid);
+    object_class_property_set_description(oc, "devid",
+        "id of the PCI device whose memory the nodes are for");
+    object_class_property_add(oc, "nodeset", "int",
+                              pci_dev_mem_acpi_get_nodeset,
+                              pci_dev_mem_acpi_set_nodeset, NULL, NULL);
+    object_class_property_set_description(oc, "nodeset",
+        "Consecutive empty NUMA nodes for that memory, such as 2-9");
+}
+
+static const TypeInfo pci_dev_mem_acpi_types[] = {
+    {
+        .name = TYPE_PCI_DEV_MEM_ACPI,
+        .parent = TYPE_OBJECT,
+        .instance_size = sizeof(PciDevMemAcpi),
+        .instance_finalize = pci_dev_mem_acpi_finalize,
+        .abstract = true,
+        .class_size = sizeof(PciDevMemAcpiClass),
+        .class_init = pci_dev_mem_acpi_class_init,
+        .interfaces = (InterfaceInfo[]) {
+            { TYPE_USER_CREATABLE },
+            { }
+        },
+    },
+};
+
+DEFINE_TYPES(pci_dev_mem_acpi_types)
+
+void pci_dev_mem_acpi_add_nodes(unsigned long *nodes)
+{
+    g_autoptr(GPtrArray) objects = all_objects();
+
+    for (guint i = 0; i < objects->len; i++) {
+        PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
+
+        bitmap_set(nodes, dm->first_node, dm->num_nodes);
+    }
+}
+
+static void append_property(Aml *properties, const char *name, uint32_t value)
+{
+    Aml *property = aml_package(2);
+
+    aml_append(property, aml_string("%s", name));
+    aml_append(property, aml_int(value));
+    aml_append(properties, property);
+}
+
+/*
+ * ACPI 6.5, 6.2.5 _DSD (Device Specific Data)
+ * _DSD Device Properties UUID
+ */
+static Aml *build_dsd(PciDevMemAcpi *dm)
+{
+    const PciDevMemNames *names[] = {
+        &general_names, &PCI_DEV_MEM_ACPI_GET_CLASS(dm)->driver_names,
+    };
+    Aml *dsd = aml_package(2);
+    Aml *properties = aml_package(2 * ARRAY_SIZE(names));
+
+    for (int i = 0; i < ARRAY_SIZE(names); i++) {
+        append_property(properties, names[i]->pxm_start, dm->first_node);
+        append_property(properties, names[i]->pxm_count, dm->num_nodes);
+    }
+    aml_append(dsd, aml_touuid("DAFFD814-6EBA-4D8C-8A91-BC9BBF4AA301"));
+    aml_append(dsd, properties);
+    return aml_name_decl("_DSD", dsd);
+}
+
+void pci_dev_mem_acpi_build_dsdt(Aml *dsdt, PCIBus *pci0, bool pci0_named)
+{
+    g_autoptr(GPtrArray) objects = all_objects();
+    g_autoptr(GArray) endpoints = g_array_new(false, false,
+                                              sizeof(AcpiPciEndpoint));
+
+    for (guint i = 0; i < objects->len; i++) {
+        PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
+        Error *err = NULL;
+        AcpiPciEndpoint endpoint = { .pdev = find_device(dm, &err) };
+
+        /* The tables are also built after the device has been unplugged */
+        if (!endpoint.pdev) {
+            if (!dm->warned) {
+                warn_reportf_err(err, "%s object '%s' is without effect: ",
+                                 object_get_typename(OBJECT(dm)),
+                                 object_id(dm));
+                dm->warned = true;
+            } else {
+                error_free(err);
+            }
+            continue;
+        }
+        dm->warned = false;
+        endpoint.aml = build_dsd(dm);
+        g_array_append_val(endpoints, endpoint);
+    }
+    build_append_pci_endpoints(dsdt, pci0, pci0_named, endpoints);
+}

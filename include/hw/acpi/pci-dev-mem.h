@@ -1,0 +1,70 @@
+/*
+ * NUMA nodes for the coherent memory of a PCI device
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_ACPI_PCI_DEV_MEM_H
+#define HW_ACPI_PCI_DEV_MEM_H
+
+#include "hw/acpi/aml-build.h"
+#include "hw/pci/pci_bus.h"
+#include "qapi/qapi-builtin-types.h"
+#include "qom/object.h"
+
+/*
+ * The abstract parent of the objects that link a PCI device to the empty NUMA
+ * nodes that its memory will be onlined into.  What a subclass adds is how its
+ * guest driver wants to be told.
+ */
+#define TYPE_PCI_DEV_MEM_ACPI "pci-dev-mem-acpi"
+OBJECT_DECLARE_TYPE(PciDevMemAcpi, PciDevMemAcpiClass, PCI_DEV_MEM_ACPI)
+
+/**
+ * PciDevMemNames:
+ * @pxm_start: _DSD property with the first proximity domain
+ * @pxm_count: _DSD property with the number of consecutive domains
+ */
+typedef struct PciDevMemNames {
+    const char *pxm_start;
+    const char *pxm_count;
+} PciDevMemNames;
+
+struct PciDevMemAcpiClass {
+    ObjectClass parent_class;
+
+    /* The names that the driver looks for, beside the general ones */
+    PciDevMemNames driver_names;
+};
+
+struct PciDevMemAcpi {
+    Object parent_obj;
+
+    char *devid;
+    uint16List *nodeset;    /* as given */
+    bool complete;
+    bool warned;            /* that the device is gone */
+
+    /* From complete() on: what nodeset stands for */
+    uint32_t first_node;
+    uint32_t num_nodes;
+};
+
+/**
+ * pci_dev_mem_acpi_add_nodes:
+ * @nodes: bitmap of MAX_NODES bits, to which the nodes of all objects are added
+ */
+void pci_dev_mem_acpi_add_nodes(unsigned long *nodes);
+
+/**
+ * pci_dev_mem_acpi_build_dsdt:
+ * @dsdt: the DSDT under construction, with its host bridges already in it
+ * @pci0: the root bus of the host bridge \_SB.PCI0
+ * @pci0_named: the DSDT already names the devices below @pci0
+ *
+ * Give the device of each object a _DSD with the object's proximity domains.
+ * A device that has been unplugged is left out with a warning.
+ */
+void pci_dev_mem_acpi_build_dsdt(Aml *dsdt, PCIBus *pci0, bool pci0_named);
+
+#endif
