@@ -1,0 +1,338 @@
+/*
+ * QTest of the nvidia-gpu-mem-acpi object: its properties, its errors, and how
+ * it is added and deleted
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "qobject/qlist.h"
+#include "qobject/qnum.h"
+#include "qobject/qstring.h"
+
+/*
+ * Nodes 0 and 1 have memory and CPUs, 2 has CPUs only, 3 memory only, 4-9 are
+ * empty.  There are two devices on the root bus, gpu0 and gpu1.
+ */
+#define MACHINE_ARGS                                                    \
+    "-machine virt -accel qtest -display none -nodefaults "             \
+    "-m 384M -smp 3 "                                                   \
+    "-object memory-backend-ram,id=ram0,size=128M "                     \
+    "-object memory-backend-ram,id=ram1,size=128M "                     \
+    "-object memory-backend-ram,id=ram3,size=128M "                     \
+    "-numa node,nodeid=0,memdev=ram0,cpus=0 "                           \
+    "-numa node,nodeid=1,memdev=ram1,cpus=1 "                           \
+    "-numa node,nodeid=2,cpus=2 "                                       \
+    "-numa node,nodeid=3,memdev=ram3 "                                  \
+    "-numa node,nodeid=4 -numa node,nodeid=5 -numa node,nodeid=6 "      \
+    "-numa node,nodeid=7 -numa node,nodeid=8 -numa node,nodeid=9 "
+
+#define GPU_ARGS                                                        \
+    "-device pci-testdev,id=gpu0,addr=4 "                               \
+    "-device pci-testdev,id=gpu1,addr=5 "
+
+#define OBJECT_ARG "-object nvidia-gpu-mem-acpi,"
+
+#define GPU0_OBJECT_ARG OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-7 "
+
+/* The start of an error about object mem0 */
+#define MEM0 "nvidia-gpu-mem-acpi object 'mem0': "
+
+/*
+ * Run QEMU with @args and have its monitor quit it if it starts at all.
+ * Returns its exit status, and in @output what it printed.
+ */
+static int run_qemu(const char *args, char **output)
+{
+    g_autofree char *command = g_strdup_printf(
+        "echo quit | %s %s -S -monitor stdio 2>&1", getenv("QTEST_QEMU_BINARY"),
+        args);
+    const char *argv[] = { "/bin/sh", "-c", command, NULL };
+    g_autoptr(GError) err = NULL;
+    int status;
+
+    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_DEFAULT, NULL, NULL,
+                 output, NULL, &status, &err);
+    g_assert_no_error(err);
+    g_assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* A command line that must be refused */
+typedef struct RefusedCase {
+    const char *name;
+    const char *args;
+    const char *message;
+} RefusedCase;
+
+static const RefusedCase refused_cases[] = {
+    {
+        "devid/missing", OBJECT_ARG "id=mem0,nodeset=4",
+        "id=mem0,nodeset=4: Parameter 'devid' is missing",
+    }, {
+        "devid/empty", OBJECT_ARG "id=mem0,devid=,nodeset=4",
+        MEM0 "devid: it is empty; give the id of the GPU's -device option",
+    }, {
+        "devid/unknown", OBJECT_ARG "id=mem0,devid=gpu7,nodeset=4",
+        MEM0 "devid=gpu7: no device has this id; start the GPU's -device with "
+        "id=gpu7 or name another device",
+    }, {
+        /* An id is not a path, and not the id of an object either */
+        "devid/object", OBJECT_ARG "id=mem0,devid=ram0,nodeset=4",
+        MEM0 "devid=ram0: no device has this id; start the GPU's -device with "
+        "id=ram0 or name another device",
+    }, {
+        "devid/not-pci",
+        "-device virtio-serial-pci -device virtserialport,id=port0 "
+        OBJECT_ARG "id=mem0,devid=port0,nodeset=4",
+        MEM0 "devid=port0: this virtserialport is not a PCI device; "
+        "give the id of a PCI device",
+    }, {
+        "devid/bridge",
+        "-device pcie-root-port,id=rp0 "
+        OBJECT_ARG "id=mem0,devid=rp0,nodeset=4",
+        MEM0 "devid=rp0: this pcie-root-port is a PCI bridge; "
+        "give the id of the device behind it",
+    }, {
+        "devid/twice",
+        GPU0_OBJECT_ARG OBJECT_ARG "id=mem1,devid=gpu0,nodeset=8",
+        "is for this device too; a device takes one object, with all its nodes",
+    }, {
+        "nodeset/missing", OBJECT_ARG "id=mem0,devid=gpu0",
+        "id=mem0,devid=gpu0: Parameter 'nodeset' is missing",
+    }, {
+        "nodeset/empty", "-object '{\"qom-type\":\"nvidia-gpu-mem-acpi\","
+        "\"id\":\"mem0\",\"devid\":\"gpu0\",\"nodeset\":[]}'",
+        MEM0 "nodeset: it is empty; name at least one node, such as nodeset=2",
+    }, {
+        "nodeset/no-such-node", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=8-11",
+        MEM0 "nodeset=8-11: the machine has no node 10, only 0-9; "
+        "add -numa node,nodeid=10 or leave it out",
+    }, {
+        "nodeset/beyond-qemu", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=128",
+        MEM0 "nodeset: QEMU knows the nodes 0-127, not 128; "
+        "take nodes that -numa node creates",
+    }, {
+        "nodeset/memory", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=3-6",
+        MEM0 "nodeset=3-6: node 3 has memory (128 MiB); "
+        "take a node without mem= and memdev=",
+    }, {
+        "nodeset/cpus", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=2",
+        MEM0 "nodeset=2-2: node 2 has CPUs; assign all CPUs to other nodes, "
+        "with -numa node,cpus= or -numa cpu",
+    }, {
+        "nodeset/generic-port",
+        "-object acpi-generic-port,id=gp0,pci-bus=none,node=5 "
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-6",
+        MEM0 "nodeset=4-6: node 5 belongs to an acpi-generic-port; "
+        "take another node",
+    }, {
+        "nodeset/hole", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-5,nodeset=7",
+        MEM0 "nodeset: node 6 is missing between 4 and 7; the guest can be "
+        "told only consecutive nodes, such as nodeset=4-7",
+    }, {
+        "nodeset/twice", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-5,nodeset=5",
+        MEM0 "nodeset: node 5 is given twice; give it once",
+    }, {
+        "nodeset/shared",
+        GPU0_OBJECT_ARG OBJECT_ARG "id=mem1,devid=gpu1,nodeset=7-8",
+        "has node 7 too; give each object nodes of its own",
+    }
+};
+
+static void test_refused(const void *data)
+{
+    const RefusedCase *c = data;
+    g_autofree char *args = g_strdup_printf(MACHINE_ARGS GPU_ARGS "%s",
+                                            c->args);
+    g_autofree char *output = NULL;
+    int status = run_qemu(args, &output);
+
+    if (status != 1 || !strstr(output, c->message)) {
+        g_test_message("QEMU %s\nended with status %d and printed:\n%s"
+                       "not: %s", args, status, output, c->message);
+        g_test_fail();
+    }
+}
+
+static void test_refused_without_numa(void)
+{
+    g_autofree char *output = NULL;
+    int status = run_qemu("-machine virt -accel qtest -display none "
+                          "-nodefaults " GPU_ARGS GPU0_OBJECT_ARG, &output);
+
+    g_assert_nonnull(strstr(output, MEM0 "nodeset=4-7: the machine has no NUMA "
+                            "nodes; create them with -numa node"));
+    g_assert_cmpint(status, ==, 1);
+}
+
+static void test_help(void)
+{
+    g_autofree char *output = NULL;
+    int status = run_qemu(OBJECT_ARG "help", &output);
+
+    g_assert_cmpint(status, ==, 0);
+    g_assert_nonnull(strstr(output, "devid=<string>         - id of"));
+    g_assert_nonnull(strstr(output, "nodeset=<int>          - Consecutive"));
+}
+
+static void assert_devid(QTestState *qts, const char *id, const char *devid)
+{
+    g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-get', "
+        "'arguments': {'path': %s, 'property': 'devid'}}", id);
+
+    g_assert_cmpstr(qdict_get_str(rsp, "return"), ==, devid);
+}
+
+static void assert_nodeset(QTestState *qts, const char *id, int first, int last)
+{
+    g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-get', "
+        "'arguments': {'path': %s, 'property': 'nodeset'}}", id);
+    QListEntry *entry;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "return"), entry) {
+        g_assert_cmpint(qnum_get_int(qobject_to(QNum, entry->value)), ==,
+                        first++);
+    }
+    g_assert_cmpint(first, ==, last + 1);
+}
+
+/* Start with @args, whose object mem0 is for gpu0 with the nodes 4-7 */
+static void test_accepted(const void *args)
+{
+    QTestState *qts = qtest_initf(MACHINE_ARGS "%s", (const char *)args);
+
+    assert_devid(qts, "/objects/mem0", "gpu0");
+    assert_nodeset(qts, "/objects/mem0", 4, 7);
+    qtest_quit(qts);
+}
+
+static void test_two_objects(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS GPU0_OBJECT_ARG
+                                 OBJECT_ARG "id=mem1,devid=gpu1,nodeset=8-9");
+
+    assert_devid(qts, "/objects/mem1", "gpu1");
+    assert_nodeset(qts, "/objects/mem1", 8, 9);
+    qtest_quit(qts);
+}
+
+static QDict *object_add(QTestState *qts, const char *id, const char *devid,
+                         int node)
+{
+    return qtest_qmp(qts, "{'execute': 'object-add', 'arguments': "
+                     "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': %s, "
+                     "'devid': %s, 'nodeset': [%d]}}", id, devid, node);
+}
+
+static void assert_error(QDict *rsp, const char *desc)
+{
+    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(rsp, "error"), "desc"), ==,
+                    desc);
+    qobject_unref(rsp);
+}
+
+static void test_qmp_add_delete(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS);
+    QDict *add_mem0 = qdict_from_jsonf_nofail(
+        "{'execute': 'object-add', 'arguments': "
+        "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': 'mem0', "
+        "'devid': 'gpu0', 'nodeset': [6, 4, 5]}}");
+
+    /* An id and its nodes are free again when the object is gone */
+    for (int i = 0; i < 2; i++) {
+        qtest_qmp_assert_success(qts, "%p", qobject_ref(add_mem0));
+        assert_devid(qts, "/objects/mem0", "gpu0");
+        assert_nodeset(qts, "/objects/mem0", 4, 6);
+        qtest_qmp_assert_success(qts, "{'execute': 'object-del', "
+                                 "'arguments': {'id': 'mem0'}}");
+    }
+    qobject_unref(add_mem0);
+    qtest_quit(qts);
+}
+
+static void test_qmp_refused(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS GPU0_OBJECT_ARG);
+
+    assert_error(object_add(qts, "mem1", "gpu7", 8),
+                 "nvidia-gpu-mem-acpi object 'mem1': devid=gpu7: no device has "
+                 "this id; start the GPU's -device with id=gpu7 or name "
+                 "another device");
+    assert_error(object_add(qts, "mem1", "gpu1", 0),
+                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=0-0: node 0 has "
+                 "memory (128 MiB); take a node without mem= and memdev=");
+    assert_error(object_add(qts, "mem1", "gpu1", 10),
+                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=10-10: the "
+                 "machine has no node 10, only 0-9; add -numa node,nodeid=10 "
+                 "or leave it out");
+    assert_error(object_add(qts, "mem1", "gpu1", 6),
+                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=6-6: object "
+                 "'mem0' has node 6 too; give each object nodes of its own");
+    assert_error(object_add(qts, "mem1", "gpu0", 8),
+                 "nvidia-gpu-mem-acpi object 'mem1': devid=gpu0: object 'mem0' "
+                 "is for this device too; a device takes one object, with all "
+                 "its nodes");
+
+    /* Nothing of them is left, and what was there is as it was */
+    qtest_qmp_assert_success(qts, "%p", qdict_from_jsonf_nofail(
+        "{'execute': 'object-add', 'arguments': "
+        "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': 'mem1', "
+        "'devid': 'gpu1', 'nodeset': [8, 9]}}"));
+    assert_nodeset(qts, "/objects/mem0", 4, 7);
+    qtest_quit(qts);
+}
+
+static void test_qmp_unchangeable(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS GPU0_OBJECT_ARG);
+
+    assert_error(qtest_qmp(qts, "{'execute': 'qom-set', 'arguments': "
+                           "{'path': '/objects/mem0', 'property': 'devid', "
+                           "'value': 'gpu1'}}"),
+                 MEM0 "devid can't be changed; "
+                 "delete the object and add a new one");
+    assert_error(qtest_qmp(qts, "{'execute': 'qom-set', 'arguments': "
+                           "{'path': '/objects/mem0', 'property': 'nodeset', "
+                           "'value': [8]}}"),
+                 MEM0 "nodeset can't be changed; "
+                 "delete the object and add a new one");
+    assert_devid(qts, "/objects/mem0", "gpu0");
+    assert_nodeset(qts, "/objects/mem0", 4, 7);
+    qtest_quit(qts);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (int i = 0; i < ARRAY_SIZE(refused_cases); i++) {
+        g_autofree char *path = g_strdup_printf(
+            "/nvidia-gpu-mem-acpi/refused/%s", refused_cases[i].name);
+
+        qtest_add_data_func(path, &refused_cases[i], test_refused);
+    }
+    qtest_add_func("/nvidia-gpu-mem-acpi/refused/no-numa",
+                   test_refused_without_numa);
+    qtest_add_data_func("/nvidia-gpu-mem-acpi/accepted/before-device",
+                        GPU0_OBJECT_ARG GPU_ARGS, test_accepted);
+    qtest_add_data_func("/nvidia-gpu-mem-acpi/accepted/after-device",
+                        GPU_ARGS GPU0_OBJECT_ARG, test_accepted);
+    qtest_add_data_func("/nvidia-gpu-mem-acpi/accepted/json",
+                        GPU_ARGS "-object "
+                        "'{\"qom-type\":\"nvidia-gpu-mem-acpi\","
+                        "\"id\":\"mem0\",\"devid\":\"gpu0\","
+                        "\"nodeset\":[7,5,6,4]}'", test_accepted);
+    qtest_add_func("/nvidia-gpu-mem-acpi/accepted/two-objects",
+                   test_two_objects);
+    qtest_add_func("/nvidia-gpu-mem-acpi/help", test_help);
+    qtest_add_func("/nvidia-gpu-mem-acpi/qmp/add-delete", test_qmp_add_delete);
+    qtest_add_func("/nvidia-gpu-mem-acpi/qmp/refused", test_qmp_refused);
+    qtest_add_func("/nvidia-gpu-mem-acpi/qmp/unchangeable",
+                   test_qmp_unchangeable);
+    return g_test_run();
+}
