@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+# The build folder: the one that ./configure was told, or its default
+BUILD := $(CURDIR)/build
+-include config.mk
+
+# make run: how many GPUs, how many nodes each, what QEMU is given besides
+GPUS := 1
+NODES :=
+QEMU_ARGS :=
+
+GUEST := $(BUILD)/guest
+
+.PHONY: all run check install clean distclean help
+
+all: $(BUILD)/build.ninja
+	@scripts/build-qemu $(BUILD)
+
+$(BUILD)/build.ninja:
+	@./configure --build=$(BUILD)
+
+run: all
+	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
+	@tests/guest/run.py --qemu $(BUILD)/qemu-system-aarch64 \
+	    --guest $(GUEST) --out $(BUILD)/run --gpus $(GPUS) \
+	    $(if $(NODES),--nodes $(NODES)) -- $(QEMU_ARGS)
+
+check: $(BUILD)/build.ninja
+	@scripts/run-tests $(BUILD)
+
+install: all
+	ninja -C $(BUILD)/qemu install
+
+clean:
+	rm -rf $(BUILD)/guest $(BUILD)/guest-test $(BUILD)/run $(BUILD)/log
+	[ ! -d $(BUILD)/qemu ] || ninja -C $(BUILD)/qemu -t clean
+
+distclean:
+	rm -rf $(BUILD) config.mk
+
+help:
+	@echo "make            build build/qemu-system-aarch64"
+	@echo "make run        boot a guest that onlines GPU memory in its nodes"
+	@echo "                (GPUS=2, NODES=7, QEMU_ARGS='...')"
+	@echo "make check      run all tests"
+	@echo "make install    install QEMU below the prefix (DESTDIR=...)"
+	@echo "make clean      remove what was built, keep what was fetched"
+	@echo "make distclean  remove the build folder"
+	@echo "./configure --help tells what can be chosen before."

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What the shell scripts of this project share.  To be sourced.
+
+# The top folder of this project: the script is somewhere below it
+top=$(cd "$(dirname "$0")" && until [ -f scripts/lib.sh ]; do cd ..; done && pwd)
+
+die() {
+    echo "$(basename "$0"): $*" >&2
+    exit 1
+}
+
+# step MESSAGE LOG COMMAND...: run a long step, with its output in LOG
+step() {
+    step_message=$1 step_log=$2
+    shift 2
+    mkdir -p "$(dirname "$step_log")"
+    printf '%s ... ' "$step_message"
+    step_start=$(date +%s)
+    # Not "if": what it tests runs without set -e
+    set +e
+    (
+        set -e
+        "$@"
+    ) >"$step_log" 2>&1 </dev/null
+    step_status=$?
+    set -e
+    if [ $step_status -ne 0 ]; then
+        echo failed
+        tail -n 20 "$step_log" >&2
+        die "$step_message failed; the whole log: $step_log"
+    fi
+    echo "$(($(date +%s) - step_start)) s"
+}
+
+# at_least VERSION WANTED: compare dotted numbers
+at_least() {
+    [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
+}
+
+os_release() {
+    [ ! -r /etc/os-release ] || (. /etc/os-release && eval "echo \${$1-}")
+}
