@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boot a guest and follow its console."""
+
+import os
+import select
+import shlex
+import subprocess
+import time
+
+# What the console shows when the guest gets there, in this order.
+MILESTONES = (
+    ('firmware', b'EFI'),
+    ('kernel', b'Booting Linux on physical CPU'),
+    ('user space', b'@@ guest '),
+    ('driver', b'@@ end driver '),
+    ('report', b'@@ done'),
+)
+DEADLINE = 240
+LOG = 'guest.log'
+STDERR = 'qemu.stderr'
+
+
+class BootError(Exception):
+    """The guest did not come to its end."""
+
+
+def _read(out, name):
+    try:
+        with open(os.path.join(out, name), errors='replace', newline='') as f:
+            return f.read()
+    except FileNotFoundError:
+        return ''
+
+
+def read_log(out):
+    """What the guest wrote on its console."""
+    return _read(out, LOG).replace('\r', '')
+
+
+def log_tail(out, lines=40):
+    return read_log(out).splitlines()[-lines:]
+
+
+def read_stderr(out):
+    return _read(out, STDERR).strip()
+
+
+def _stop(qemu):
+    if qemu.poll() is None:
+        qemu.terminate()
+        try:
+            qemu.wait(5)
+        except subprocess.TimeoutExpired:
+            qemu.kill()
+            qemu.wait()
+
+
+def _follow(qemu, log, deadline, on_milestone):
+    """Copy the console to the log until QEMU closes it."""
+    started = time.monotonic()
+    pending, unread = list(MILESTONES), b''
+    console = qemu.stdout.fileno()
+    while True:
+        left = started + deadline - time.monotonic()
+        if left <= 0 or not select.select([console], [], [], left)[0]:
+            awaited = pending[0][0] if pending else 'power-off'
+            raise BootError(f'no {awaited} within {deadline} s')
+        data = os.read(console, 1 << 16)
+        if not data:
+            break
+        log.write(data)
+        log.flush()
+        unread += data
+        while pending and pending[0][1] in unread:
+            name, marker = pending.pop(0)
+            unread = unread.split(marker, 1)[1]
+            on_milestone(name, time.monotonic() - started)
+    try:
+        status = qemu.wait(max(1, started + deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise BootError('QEMU closed the console but did not end') from None
+    if pending:
+        raise BootError(f'QEMU ended (status {status}) before the guest came '
+                        f'to "{pending[0][0]}"')
+    if status:
+        raise BootError(f'QEMU ended with status {status}')
+
+
+def boot(command, out, deadline=DEADLINE, on_milestone=lambda name, t: None):
+    """Run the command until the guest powers off.
+
+    Leaves the console's output, QEMU's stderr and the command in out.
+    """
+    os.makedirs(out, exist_ok=True)
+    with open(os.path.join(out, 'qemu-command'), 'w') as file:
+        file.write(shlex.join(command) + '\n')
+    with (open(os.path.join(out, LOG), 'wb') as log,
+          open(os.path.join(out, STDERR), 'wb') as stderr):
+        try:
+            qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=stderr)
+        except OSError as error:
+            raise BootError(f'QEMU does not start: {error}') from None
+        with qemu:
+            try:
+                _follow(qemu, log, deadline, on_milestone)
+            except BootError as error:
+                said = read_stderr(out)
+                if not said:
+                    raise
+                raise BootError(f'{error}\nQEMU says: {said}') from None
+            finally:
+                _stop(qemu)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The virtual machine of the guest tests: its QEMU command line."""
+
+import dataclasses
+import fcntl
+import os
+import platform
+
+CPU_NODES = 2
+GUEST_MAX_NODES = 16        # CONFIG_NODES_SHIFT=4 of Debian's arm64 kernel
+DEFAULT_NODES = 8           # one for each partition that a GPU can have
+FIRST_GPU_SLOT = 4
+FIRST_PXB_BUS = 0x80
+PXB_BUSES = 0x10
+KVM_CREATE_VM = 0xAE01
+
+# The level shows the SRAT lines; a panic ends QEMU, as it may not reboot.
+KERNEL_ARGS = ('console=ttyAMA0 earlycon loglevel=7 panic=-1 '
+               'memhp_default_state=online_movable')
+
+
+class MachineError(Exception):
+    """What was asked for can't be had."""
+
+
+def max_nodes(gpus):
+    """How many nodes each of so many GPUs can have in the guest."""
+    return (GUEST_MAX_NODES - CPU_NODES) // gpus
+
+
+def default_nodes(gpus):
+    """Of each GPU: as many as a GPU can use, or what fits."""
+    return max(1, min(DEFAULT_NODES, max_nodes(max(1, gpus))))
+
+
+def have_kvm():
+    """Whether KVM can run the guest: the device file alone says little."""
+    if platform.machine() != 'aarch64':
+        return False
+    try:
+        kvm = os.open('/dev/kvm', os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.close(fcntl.ioctl(kvm, KVM_CREATE_VM, 0))
+    except OSError:
+        return False
+    finally:
+        os.close(kvm)
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """GPUs with their empty nodes, beside two CPU nodes of 1 GiB."""
+    gpus: int = 1
+    nodes: int = DEFAULT_NODES      # of each GPU
+    below_pxb: bool = False         # each GPU below a root port of its own pxb
+
+    def check(self):
+        """Refuse what the guest's kernel can't take."""
+        if self.gpus < 1 or self.nodes < 1:
+            raise MachineError('there must be at least one GPU and one node')
+        total = CPU_NODES + self.gpus * self.nodes
+        if total <= GUEST_MAX_NODES:
+            return
+        fits = max_nodes(self.gpus)
+        way_out = (f'the largest NODES for GPUS={self.gpus} is {fits}'
+                   if fits else
+                   f'take at most {GUEST_MAX_NODES - CPU_NODES} GPUs')
+        raise MachineError(
+            f'GPUS={self.gpus} with NODES={self.nodes} and {CPU_NODES} CPU '
+            f"nodes make {total} nodes, but Debian's arm64 kernel knows "
+            f'{GUEST_MAX_NODES} (CONFIG_NODES_SHIFT=4): {way_out}')
+
+    def gpu_nodes(self, gpu):
+        """The nodes of one GPU, counted from 0."""
+        first = CPU_NODES + gpu * self.nodes
+        return range(first, first + self.nodes)
+
+    def empty_nodes(self):
+        return range(CPU_NODES, CPU_NODES + self.gpus * self.nodes)
+
+    def _numa_args(self):
+        args = ['-m', f'{CPU_NODES}G', '-smp',
+                f'{2 * CPU_NODES},sockets={CPU_NODES},cores=2']
+        for node in range(CPU_NODES):
+            args += ['-object',
+                     f'memory-backend-ram,id=ram-node{node},size=1G',
+                     '-numa', f'node,nodeid={node},memdev=ram-node{node},'
+                     f'cpus={2 * node}-{2 * node + 1}']
+        for node in self.empty_nodes():
+            args += ['-numa', f'node,nodeid={node}']
+        return args
+
+    def _gpu_args(self, gpu):
+        slot = FIRST_GPU_SLOT + gpu
+        bus, args = f'bus=pcie.0,addr={slot:#x}', []
+        if self.below_pxb:
+            bus_nr = FIRST_PXB_BUS + gpu * PXB_BUSES
+            args += ['-device', f'pxb-pcie,id=pxb{gpu},{bus},bus_nr={bus_nr}',
+                     '-device', f'pcie-root-port,id=port{gpu},bus=pxb{gpu},'
+                     f'chassis={gpu + 1}']
+            bus = f'bus=port{gpu}'
+        nodes = self.gpu_nodes(gpu)
+        return args + [
+            '-object',
+            f'memory-backend-ram,id=hbm{gpu},size=1G,share=on',
+            '-device', f'ivshmem-plain,memdev=hbm{gpu},id=gpu{gpu},{bus}',
+            '-object', f'nvidia-gpu-mem-acpi,id=mem{gpu},devid=gpu{gpu},'
+            f'nodeset={nodes[0]}-{nodes[-1]}']
+
+    def command(self, qemu, guest_dir, extra=()):
+        """The whole command; guest_dir is what build-guest made."""
+        def file(name):
+            path = os.path.join(guest_dir, name)
+            if not os.path.exists(path):
+                raise MachineError(f'{path} is missing: build the guest first')
+            return path.replace(',', ',,')
+
+        accel = (['-accel', 'kvm', '-cpu', 'host'] if have_kvm() else
+                 ['-accel', 'tcg', '-cpu', 'max,pauth-impdef=on'])
+        args = [qemu, '-machine', 'virt,gic-version=3', *accel,
+                *self._numa_args(),
+                '-nodefaults', '-no-reboot', '-display', 'none',
+                '-serial', 'stdio',
+                '-drive', 'if=pflash,format=raw,readonly=on,file='
+                + file('AAVMF_CODE.fd'),
+                '-drive', 'if=pflash,format=raw,snapshot=on,file='
+                + file('AAVMF_VARS.fd'),
+                '-kernel', file('vmlinuz'),
+                '-initrd', file('initramfs.cpio.gz'),
+                '-append', KERNEL_ARGS]
+        for gpu in range(self.gpus):
+            args += self._gpu_args(gpu)
+        return [*args, *extra]
