@@ -8,6 +8,7 @@
 #include "qemu/bitmap.h"
 #include "hw/acpi/aml-build.h"
 #include "hw/acpi/numa-empty-nodes.h"
+#include "hw/acpi/pci.h"
 #include "system/numa.h"
 
 void numa_find_cpu_nodes(MachineState *ms, unsigned long *nodes)
@@ -32,14 +33,15 @@ void numa_find_cpu_nodes(MachineState *ms, unsigned long *nodes)
 void numa_find_empty_nodes(MachineState *ms, unsigned long *nodes)
 {
     DECLARE_BITMAP(cpu_nodes, MAX_NODES);
+    DECLARE_BITMAP(initiator_nodes, MAX_NODES);
+    DECLARE_BITMAP(port_nodes, MAX_NODES);
 
     numa_find_cpu_nodes(ms, cpu_nodes);
+    acpi_find_generic_nodes(initiator_nodes, port_nodes);
     bitmap_zero(nodes, MAX_NODES);
     for (int i = 0; i < ms->numa_state->num_nodes; i++) {
-        const NodeInfo *node = &ms->numa_state->nodes[i];
-
-        if (!node->node_mem && !node->has_gi && !node->has_gp &&
-            !test_bit(i, cpu_nodes)) {
+        if (!ms->numa_state->nodes[i].node_mem && !test_bit(i, cpu_nodes) &&
+            !test_bit(i, initiator_nodes) && !test_bit(i, port_nodes)) {
             set_bit(i, nodes);
         }
     }

@@ -11,16 +11,27 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
+#include "qemu/cutils.h"
 #include "qemu/error-report.h"
-#include "qemu/units.h"
 #include "qapi/error.h"
 #include "qapi/qapi-builtin-visit.h"
 #include "qom/object_interfaces.h"
 #include "hw/acpi/numa-empty-nodes.h"
+#include "hw/acpi/pci.h"
 #include "hw/acpi/pci-dev-mem.h"
 #include "hw/acpi/pci-path.h"
 #include "hw/pci/pci_bridge.h"
 #include "system/numa.h"
+
+struct PciDevMemAcpi {
+    Object parent_obj;
+
+    char *devid;
+    uint32List *nodeset;    /* as given, until complete() has taken it */
+    uint32_t first_node;
+    uint32_t num_nodes;     /* 0 until complete() */
+    bool warned;            /* that the device is gone */
+};
 
 /* The names that are not bound to a vendor */
 static const PciDevMemNames general_names = {
@@ -32,8 +43,7 @@ static int collect_object(Object *obj, void *opaque)
 {
     GPtrArray *objects = opaque;
 
-    if (object_dynamic_cast(obj, TYPE_PCI_DEV_MEM_ACPI) &&
-        PCI_DEV_MEM_ACPI(obj)->complete) {
+    if (object_dynamic_cast(obj, TYPE_PCI_DEV_MEM_ACPI)) {
         g_ptr_array_add(objects, obj);
     }
     return 0;
@@ -57,6 +67,14 @@ static uint32_t last_node(const PciDevMemAcpi *dm)
     return dm->first_node + dm->num_nodes - 1;
 }
 
+/* nodeset as a user would write it */
+static char *nodeset_str(const PciDevMemAcpi *dm)
+{
+    return dm->num_nodes == 1 ?
+        g_strdup_printf("%u", dm->first_node) :
+        g_strdup_printf("%u-%u", dm->first_node, last_node(dm));
+}
+
 static PCIDevice *find_device(PciDevMemAcpi *dm, Error **errp)
 {
     Object *dev;
@@ -64,9 +82,9 @@ static PCIDevice *find_device(PciDevMemAcpi *dm, Error **errp)
     dev = object_resolve_path_component(machine_get_container("peripheral"),
                                         dm->devid);
     if (!dev) {
-        error_setg(errp, "devid=%s: no device has this id; start the GPU's "
-                   "-device with id=%s or name another device",
-                   dm->devid, dm->devid);
+        error_setg(errp, "devid=%s: no device has this id; "
+                   "give it to the -device option of the device that is meant, "
+                   "or name another device", dm->devid);
         return NULL;
     }
     if (!object_dynamic_cast(dev, TYPE_PCI_DEVICE)) {
@@ -75,7 +93,9 @@ static PCIDevice *find_device(PciDevMemAcpi *dm, Error **errp)
                    dm->devid, object_get_typename(dev));
         return NULL;
     }
-    if (IS_PCI_BRIDGE(dev)) {
+    /* A PCI expander bridge is a host bridge, the others are PCI bridges */
+    if (IS_PCI_BRIDGE(dev) ||
+        PCI_DEVICE_GET_CLASS(dev)->class_id == PCI_CLASS_BRIDGE_HOST) {
         error_setg(errp, "devid=%s: this %s is a PCI bridge; "
                    "give the id of the device behind it",
                    dm->devid, object_get_typename(dev));
@@ -88,41 +108,47 @@ static bool check_nodes(PciDevMemAcpi *dm, MachineState *ms, Error **errp)
 {
     int machine_nodes = ms->numa_state ? ms->numa_state->num_nodes : 0;
     uint32_t last = last_node(dm);
+    g_autofree char *nodeset = nodeset_str(dm);
     DECLARE_BITMAP(cpu_nodes, MAX_NODES);
+    DECLARE_BITMAP(initiator_nodes, MAX_NODES);
+    DECLARE_BITMAP(port_nodes, MAX_NODES);
 
     if (!machine_nodes) {
-        error_setg(errp, "nodeset=%u-%u: the machine has no NUMA nodes; "
-                   "create them with -numa node", dm->first_node, last);
+        error_setg(errp, "nodeset=%s: the machine has no NUMA nodes; "
+                   "create them with -numa node", nodeset);
         return false;
     }
     if (last >= machine_nodes) {
-        error_setg(errp, "nodeset=%u-%u: the machine has no node %u, only "
-                   "0-%d; add -numa node,nodeid=%u or leave it out",
-                   dm->first_node, last, MAX(dm->first_node, machine_nodes),
-                   machine_nodes - 1, MAX(dm->first_node, machine_nodes));
+        uint32_t unknown = MAX(dm->first_node, machine_nodes);
+
+        error_setg(errp, "nodeset=%s: the machine has no node %u, only 0-%d; "
+                   "add -numa node,nodeid=%u or leave it out",
+                   nodeset, unknown, machine_nodes - 1, unknown);
         return false;
     }
 
     numa_find_cpu_nodes(ms, cpu_nodes);
+    acpi_find_generic_nodes(initiator_nodes, port_nodes);
     for (uint32_t i = dm->first_node; i <= last; i++) {
         const NodeInfo *node = &ms->numa_state->nodes[i];
 
         if (node->node_mem) {
-            error_setg(errp, "nodeset=%u-%u: node %u has memory (%" PRIu64
-                       " MiB); take a node without mem= and memdev=",
-                       dm->first_node, last, i, node->node_mem / MiB);
+            g_autofree char *size = size_to_str(node->node_mem);
+
+            error_setg(errp, "nodeset=%s: node %u has memory (%s); "
+                       "take a node without mem= and memdev=",
+                       nodeset, i, size);
             return false;
         }
         if (test_bit(i, cpu_nodes)) {
-            error_setg(errp, "nodeset=%u-%u: node %u has CPUs; assign all CPUs "
+            error_setg(errp, "nodeset=%s: node %u has CPUs; assign all CPUs "
                        "to other nodes, with -numa node,cpus= or -numa cpu",
-                       dm->first_node, last, i);
+                       nodeset, i);
             return false;
         }
-        if (node->has_gp) {
-            error_setg(errp, "nodeset=%u-%u: node %u belongs to an "
-                       "acpi-generic-port; take another node",
-                       dm->first_node, last, i);
+        if (test_bit(i, port_nodes)) {
+            error_setg(errp, "nodeset=%s: node %u belongs to an "
+                       "acpi-generic-port; take another node", nodeset, i);
             return false;
         }
     }
@@ -132,6 +158,7 @@ static bool check_nodes(PciDevMemAcpi *dm, MachineState *ms, Error **errp)
 static bool check_other_objects(PciDevMemAcpi *dm, Error **errp)
 {
     g_autoptr(GPtrArray) objects = all_objects();
+    g_autofree char *nodeset = nodeset_str(dm);
 
     for (guint i = 0; i < objects->len; i++) {
         PciDevMemAcpi *other = g_ptr_array_index(objects, i);
@@ -147,9 +174,9 @@ static bool check_other_objects(PciDevMemAcpi *dm, Error **errp)
         }
         if (dm->first_node <= last_node(other) &&
             other->first_node <= last_node(dm)) {
-            error_setg(errp, "nodeset=%u-%u: object '%s' has node %u too; "
+            error_setg(errp, "nodeset=%s: object '%s' has node %u too; "
                        "give each object nodes of its own",
-                       dm->first_node, last_node(dm), object_id(other),
+                       nodeset, object_id(other),
                        MAX(dm->first_node, other->first_node));
             return false;
         }
@@ -177,8 +204,9 @@ static bool take_nodeset(PciDevMemAcpi *dm, Error **errp)
 {
     DECLARE_BITMAP(nodes, MAX_NODES) = {};
     unsigned long first, hole, last;
+    uint32List *l;
 
-    for (uint16List *l = dm->nodeset; l; l = l->next) {
+    for (l = dm->nodeset; l; l = l->next) {
         if (l->value >= MAX_NODES) {
             error_setg(errp, "nodeset: QEMU knows the nodes 0-%d, not %u; "
                        "take nodes that -numa node creates",
@@ -209,6 +237,7 @@ static bool take_nodeset(PciDevMemAcpi *dm, Error **errp)
 
     dm->first_node = first;
     dm->num_nodes = last - first + 1;
+    g_clear_pointer(&dm->nodeset, qapi_free_uint32List);
     return true;
 }
 
@@ -219,9 +248,9 @@ static void pci_dev_mem_acpi_complete(UserCreatable *uc, Error **errp)
 
     if (!dm->devid || !*dm->devid) {
         error_setg(errp, "devid: it is empty; "
-                   "give the id of the GPU's -device option");
-    } else if (take_nodeset(dm, errp)) {
-        dm->complete = true;
+                   "give the id of the device's -device option");
+    } else {
+        take_nodeset(dm, errp);
     }
     if (*errp) {
         error_prepend(errp, "%s object '%s': ", object_get_typename(OBJECT(dm)),
@@ -237,7 +266,7 @@ static void pci_dev_mem_acpi_complete(UserCreatable *uc, Error **errp)
 
 static bool check_settable(PciDevMemAcpi *dm, const char *name, Error **errp)
 {
-    if (dm->complete) {
+    if (dm->num_nodes) {
         error_setg(errp, "%s object '%s': %s can't be changed; "
                    "delete the object and add a new one",
                    object_get_typename(OBJECT(dm)), object_id(dm), name);
@@ -267,12 +296,12 @@ static void pci_dev_mem_acpi_get_nodeset(Object *obj, Visitor *v,
                                          Error **errp)
 {
     PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
-    g_autoptr(uint16List) nodes = NULL;
+    g_autoptr(uint32List) nodes = NULL;
 
     for (uint32_t i = dm->num_nodes; i > 0; i--) {
         QAPI_LIST_PREPEND(nodes, dm->first_node + i - 1);
     }
-    visit_type_uint16List(v, name, &nodes, errp);
+    visit_type_uint32List(v, name, &nodes, errp);
 }
 
 static void pci_dev_mem_acpi_set_nodeset(Object *obj, Visitor *v,
@@ -280,12 +309,12 @@ static void pci_dev_mem_acpi_set_nodeset(Object *obj, Visitor *v,
                                          Error **errp)
 {
     PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
-    uint16List *nodes;
+    uint32List *nodes;
 
     /* Neither the object's id nor its machine is known yet: see complete() */
     if (check_settable(dm, name, errp) &&
-        visit_type_uint16List(v, name, &nodes, errp)) {
-        qapi_free_uint16List(dm->nodeset);
+        visit_type_uint32List(v, name, &nodes, errp)) {
+        qapi_free_uint32List(dm->nodeset);
         dm->nodeset = nodes;
     }
 }
@@ -295,7 +324,7 @@ static void pci_dev_mem_acpi_finalize(Object *obj)
     PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
 
     g_free(dm->devid);
-    qapi_free_uint16List(dm->nodeset);
+    qapi_free_uint32List(dm->nodeset);
 }
 
 static void pci_dev_mem_acpi_class_init(ObjectClass *oc, ClassInitData *data)
@@ -383,18 +412,17 @@ void pci_dev_mem_acpi_build_dsdt(Aml *dsdt, PCIBus *pci0, bool pci0_named)
 
     for (guint i = 0; i < objects->len; i++) {
         PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
-        Error *err = NULL;
-        AcpiPciEndpoint endpoint = { .pdev = find_device(dm, &err) };
+        AcpiPciEndpoint endpoint = { .pdev = find_device(dm, NULL) };
 
-        /* The tables are also built after the device has been unplugged */
+        /* The tables are built again after the device has been unplugged */
         if (!endpoint.pdev) {
             if (!dm->warned) {
-                warn_reportf_err(err, "%s object '%s' is without effect: ",
-                                 object_get_typename(OBJECT(dm)),
-                                 object_id(dm));
+                warn_report("%s object '%s' is without effect: its device '%s' "
+                            "is gone; plug a PCI device with this id in, or "
+                            "delete the object",
+                            object_get_typename(OBJECT(dm)), object_id(dm),
+                            dm->devid);
                 dm->warned = true;
-            } else {
-                error_free(err);
             }
             continue;
         }

@@ -74,16 +74,16 @@ static const RefusedCase refused_cases[] = {
         "id=mem0,nodeset=4: Parameter 'devid' is missing",
     }, {
         "devid/empty", OBJECT_ARG "id=mem0,devid=,nodeset=4",
-        MEM0 "devid: it is empty; give the id of the GPU's -device option",
+        MEM0 "devid: it is empty; give the id of the device's -device option",
     }, {
         "devid/unknown", OBJECT_ARG "id=mem0,devid=gpu7,nodeset=4",
-        MEM0 "devid=gpu7: no device has this id; start the GPU's -device with "
-        "id=gpu7 or name another device",
+        MEM0 "devid=gpu7: no device has this id; give it to the -device option "
+        "of the device that is meant, or name another device",
     }, {
         /* An id is not a path, and not the id of an object either */
         "devid/object", OBJECT_ARG "id=mem0,devid=ram0,nodeset=4",
-        MEM0 "devid=ram0: no device has this id; start the GPU's -device with "
-        "id=ram0 or name another device",
+        MEM0 "devid=ram0: no device has this id; give it to the -device option "
+        "of the device that is meant, or name another device",
     }, {
         "devid/not-pci",
         "-device virtio-serial-pci -device virtserialport,id=port0 "
@@ -97,6 +97,12 @@ static const RefusedCase refused_cases[] = {
         MEM0 "devid=rp0: this pcie-root-port is a PCI bridge; "
         "give the id of the device behind it",
     }, {
+        "devid/host-bridge",
+        "-device pxb-pcie,id=pxb0,bus_nr=128 "
+        OBJECT_ARG "id=mem0,devid=pxb0,nodeset=4",
+        MEM0 "devid=pxb0: this pxb-pcie is a PCI bridge; "
+        "give the id of the device behind it",
+    }, {
         "devid/twice",
         GPU0_OBJECT_ARG OBJECT_ARG "id=mem1,devid=gpu0,nodeset=8",
         "is for this device too; a device takes one object, with all its nodes",
@@ -108,6 +114,9 @@ static const RefusedCase refused_cases[] = {
         "\"id\":\"mem0\",\"devid\":\"gpu0\",\"nodeset\":[]}'",
         MEM0 "nodeset: it is empty; name at least one node, such as nodeset=2",
     }, {
+        "nodeset/not-a-number", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=",
+        "id=mem0,devid=gpu0,nodeset=: Parameter 'nodeset' expects",
+    }, {
         "nodeset/no-such-node", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=8-11",
         MEM0 "nodeset=8-11: the machine has no node 10, only 0-9; "
         "add -numa node,nodeid=10 or leave it out",
@@ -116,12 +125,16 @@ static const RefusedCase refused_cases[] = {
         MEM0 "nodeset: QEMU knows the nodes 0-127, not 128; "
         "take nodes that -numa node creates",
     }, {
+        "nodeset/beyond-uint16", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=65536",
+        MEM0 "nodeset: QEMU knows the nodes 0-127, not 65536; "
+        "take nodes that -numa node creates",
+    }, {
         "nodeset/memory", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=3-6",
         MEM0 "nodeset=3-6: node 3 has memory (128 MiB); "
         "take a node without mem= and memdev=",
     }, {
         "nodeset/cpus", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=2",
-        MEM0 "nodeset=2-2: node 2 has CPUs; assign all CPUs to other nodes, "
+        MEM0 "nodeset=2: node 2 has CPUs; assign all CPUs to other nodes, "
         "with -numa node,cpus= or -numa cpu",
     }, {
         "nodeset/generic-port",
@@ -152,8 +165,9 @@ static void test_refused(const void *data)
     int status = run_qemu(args, &output);
 
     if (status != 1 || !strstr(output, c->message)) {
-        g_test_message("QEMU %s\nended with status %d and printed:\n%s"
-                       "not: %s", args, status, output, c->message);
+        g_test_message("QEMU %s", args);
+        g_test_message("ended with status %d and printed: %s", status, output);
+        g_test_message("not: %s", c->message);
         g_test_fail();
     }
 }
@@ -261,17 +275,17 @@ static void test_qmp_refused(void)
 
     assert_error(object_add(qts, "mem1", "gpu7", 8),
                  "nvidia-gpu-mem-acpi object 'mem1': devid=gpu7: no device has "
-                 "this id; start the GPU's -device with id=gpu7 or name "
-                 "another device");
+                 "this id; give it to the -device option of the device that "
+                 "is meant, or name another device");
     assert_error(object_add(qts, "mem1", "gpu1", 0),
-                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=0-0: node 0 has "
+                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=0: node 0 has "
                  "memory (128 MiB); take a node without mem= and memdev=");
     assert_error(object_add(qts, "mem1", "gpu1", 10),
-                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=10-10: the "
+                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=10: the "
                  "machine has no node 10, only 0-9; add -numa node,nodeid=10 "
                  "or leave it out");
     assert_error(object_add(qts, "mem1", "gpu1", 6),
-                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=6-6: object "
+                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=6: object "
                  "'mem0' has node 6 too; give each object nodes of its own");
     assert_error(object_add(qts, "mem1", "gpu0", 8),
                  "nvidia-gpu-mem-acpi object 'mem1': devid=gpu0: object 'mem0' "

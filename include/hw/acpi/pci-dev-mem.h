@@ -9,7 +9,6 @@
 
 #include "hw/acpi/aml-build.h"
 #include "hw/pci/pci_bus.h"
-#include "qapi/qapi-builtin-types.h"
 #include "qom/object.h"
 
 /*
@@ -37,22 +36,12 @@ struct PciDevMemAcpiClass {
     PciDevMemNames driver_names;
 };
 
-struct PciDevMemAcpi {
-    Object parent_obj;
-
-    char *devid;
-    uint16List *nodeset;    /* as given */
-    bool complete;
-    bool warned;            /* that the device is gone */
-
-    /* From complete() on: what nodeset stands for */
-    uint32_t first_node;
-    uint32_t num_nodes;
-};
-
 /**
  * pci_dev_mem_acpi_add_nodes:
  * @nodes: bitmap of MAX_NODES bits, to which the nodes of all objects are added
+ *
+ * An object may name the node of a generic initiator, which is no empty node
+ * otherwise: driver and initiator then have the node in common.
  */
 void pci_dev_mem_acpi_add_nodes(unsigned long *nodes);
 
