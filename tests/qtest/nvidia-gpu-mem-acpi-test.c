@@ -301,6 +301,36 @@ static void test_qmp_refused(void)
     qtest_quit(qts);
 }
 
+/* Nodes and devices are there only when preconfig ends: that is when it fails */
+static void test_preconfig_refused(void)
+{
+    QTestState *qts = qtest_init("--preconfig " MACHINE_ARGS GPU_ARGS);
+    QDict *rsp;
+
+    qtest_qmp_assert_success(qts, "{'execute': 'object-add', 'arguments': "
+                             "{'qom-type': 'nvidia-gpu-mem-acpi', "
+                             "'id': 'mem0', 'devid': 'gpu0', "
+                             "'nodeset': [3, 4]}}");
+    assert_error(qtest_qmp(qts, "{'execute': 'x-exit-preconfig'}"),
+                 MEM0 "nodeset=3-4: node 3 has memory (128 MiB); "
+                 "take a node without mem= and memdev=");
+    /* It still answers */
+    rsp = qtest_qmp(qts, "{'execute': 'query-status'}");
+    g_assert_false(qdict_get_bool(qdict_get_qdict(rsp, "return"), "running"));
+    qobject_unref(rsp);
+    qtest_quit(qts);
+}
+
+static void test_preconfig_accepted(void)
+{
+    QTestState *qts = qtest_init("--preconfig " MACHINE_ARGS GPU_ARGS
+                                 GPU0_OBJECT_ARG);
+
+    qtest_qmp_assert_success(qts, "{'execute': 'x-exit-preconfig'}");
+    assert_nodeset(qts, "/objects/mem0", 4, 7);
+    qtest_quit(qts);
+}
+
 static void test_qmp_unchangeable(void)
 {
     QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS GPU0_OBJECT_ARG);
@@ -346,6 +376,10 @@ int main(int argc, char **argv)
     qtest_add_func("/nvidia-gpu-mem-acpi/help", test_help);
     qtest_add_func("/nvidia-gpu-mem-acpi/qmp/add-delete", test_qmp_add_delete);
     qtest_add_func("/nvidia-gpu-mem-acpi/qmp/refused", test_qmp_refused);
+    qtest_add_func("/nvidia-gpu-mem-acpi/preconfig/refused",
+                   test_preconfig_refused);
+    qtest_add_func("/nvidia-gpu-mem-acpi/preconfig/accepted",
+                   test_preconfig_accepted);
     qtest_add_func("/nvidia-gpu-mem-acpi/qmp/unchangeable",
                    test_qmp_unchangeable);
     return g_test_run();
