@@ -47,6 +47,17 @@ void numa_find_empty_nodes(MachineState *ms, unsigned long *nodes)
     }
 }
 
+uint32_t numa_hotplug_node(MachineState *ms, const unsigned long *device_nodes)
+{
+    uint32_t node = ms->numa_state->num_nodes - 1;
+
+    /* A device's nodes have no CPUs, so that there is always another */
+    while (node > 0 && test_bit(node, device_nodes)) {
+        node--;
+    }
+    return node;
+}
+
 void build_srat_empty_node(GArray *table_data, const unsigned long *empty_nodes,
                            uint32_t node)
 {

@@ -75,6 +75,23 @@ static char *nodeset_str(const PciDevMemAcpi *dm)
         g_strdup_printf("%u-%u", dm->first_node, last_node(dm));
 }
 
+static bool check_machine(MachineState *ms, Error **errp)
+{
+    const char *name = MACHINE_GET_CLASS(ms)->name;
+
+    if (!object_dynamic_cast(OBJECT(ms), TYPE_PCI_DEV_MEM_ACPI_MACHINE)) {
+        error_setg(errp, "machine %s has no ACPI tables for it; "
+                   "use another, such as virt", name);
+        return false;
+    }
+    if (!PCI_DEV_MEM_ACPI_MACHINE_GET_CLASS(ms)->builds_tables(ms)) {
+        error_setg(errp, "machine %s has been started without ACPI tables; "
+                   "start it with acpi=on", name);
+        return false;
+    }
+    return true;
+}
+
 static PCIDevice *find_device(PciDevMemAcpi *dm, Error **errp)
 {
     Object *dev;
@@ -189,9 +206,10 @@ static bool pci_dev_mem_acpi_machine_ready(UserCreatable *uc, Error **errp)
 {
     ERRP_GUARD();
     PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(uc);
+    MachineState *ms = MACHINE(qdev_get_machine());
 
-    if (!find_device(dm, errp) ||
-        !check_nodes(dm, MACHINE(qdev_get_machine()), errp) ||
+    if (!check_machine(ms, errp) || !find_device(dm, errp) ||
+        !check_nodes(dm, ms, errp) ||
         !check_other_objects(dm, errp)) {
         error_prepend(errp, "%s object '%s': ", object_get_typename(OBJECT(dm)),
                       object_id(dm));
@@ -347,6 +365,11 @@ static void pci_dev_mem_acpi_class_init(ObjectClass *oc, ClassInitData *data)
 
 static const TypeInfo pci_dev_mem_acpi_types[] = {
     {
+        .name = TYPE_PCI_DEV_MEM_ACPI_MACHINE,
+        .parent = TYPE_INTERFACE,
+        .class_size = sizeof(PciDevMemAcpiMachineClass),
+    },
+    {
         .name = TYPE_PCI_DEV_MEM_ACPI,
         .parent = TYPE_OBJECT,
         .instance_size = sizeof(PciDevMemAcpi),
@@ -363,10 +386,11 @@ static const TypeInfo pci_dev_mem_acpi_types[] = {
 
 DEFINE_TYPES(pci_dev_mem_acpi_types)
 
-void pci_dev_mem_acpi_add_nodes(unsigned long *nodes)
+void pci_dev_mem_acpi_find_nodes(unsigned long *nodes)
 {
     g_autoptr(GPtrArray) objects = all_objects();
 
+    bitmap_zero(nodes, MAX_NODES);
     for (guint i = 0; i < objects->len; i++) {
         PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
 

@@ -153,7 +153,7 @@ static const Topology topologies[] = {
     },
 };
 
-/* The placeholders must be those of the nodes first to last, after the others */
+/* The placeholders must be those of nodes first to last, after the others */
 static void assert_srat(QTestState *qts, int first, int last)
 {
     g_autoptr(GByteArray) srat = acpi_fw_cfg_read(qts, "SRAT");
@@ -319,7 +319,7 @@ static void test_many_gpus(void)
         for (int node = start; node < start + EMPTY_NODES; node++) {
             g_string_append_printf(args, "-numa node,nodeid=%d ", node);
         }
-        g_string_append_printf(args, GPU_DEVICE "id=gpu%d,addr=%#x "
+        g_string_append_printf(args, GPU_DEVICE "id=gpu%d,addr=0x%x "
                                OBJECT "id=mem%d,devid=gpu%d,nodeset=%d-%d ",
                                i, i + 1, i, i, start, start + EMPTY_NODES - 1);
         hops[i] = g_strdup_printf("%x.0", i + 1);
@@ -331,6 +331,31 @@ static void test_many_gpus(void)
     assert_dsdt(qts, gpus, MAX_GPUS);
     assert_iasl(qts);
     qtest_quit(qts);
+}
+
+/* The node that the range for DIMMs is said to belong to, at its end */
+static void assert_hotplug_node(const char *args, uint32_t node)
+{
+    QTestState *qts = qtest_initf(MACHINE_ARGS EMPTY_ARGS
+                                  "-m 256M,slots=2,maxmem=2G "
+                                  GPU_DEVICE "id=gpu0,addr=4 "
+                                  GPU_DEVICE "id=gpu1,addr=5 %s", args);
+    g_autoptr(GByteArray) srat = acpi_fw_cfg_read(qts, "SRAT");
+    const uint8_t *entry = srat->data + srat->len - 40;
+
+    g_assert_cmpint(entry[0], ==, 1);
+    g_assert_cmphex(ldl_le_p(entry + 28), ==, 3);
+    g_assert_cmphex(ldq_le_p(entry + 16), !=, 0);
+    g_assert_cmpint(ldl_le_p(entry + 2), ==, node);
+    qtest_quit(qts);
+}
+
+static void test_hotplug_range(void)
+{
+    assert_hotplug_node("", 9);
+    assert_hotplug_node(OBJECT "id=mem0,devid=gpu0,nodeset=4-9", 3);
+    assert_hotplug_node(OBJECT "id=mem0,devid=gpu0,nodeset=6-9 "
+                        OBJECT "id=mem1,devid=gpu1,nodeset=2-5", 1);
 }
 
 static void object_add(QTestState *qts)
@@ -546,6 +571,8 @@ int main(int argc, char **argv)
     qtest_add_func("/nvidia-gpu-mem-acpi/nodes/generic", test_generic_nodes);
     qtest_add_func("/nvidia-gpu-mem-acpi/nodes/initiator-named",
                    test_initiator_node_named);
+    qtest_add_func("/nvidia-gpu-mem-acpi/nodes/hotplug-range",
+                   test_hotplug_range);
     qtest_add_func("/nvidia-gpu-mem-acpi/life/object-added-and-deleted",
                    test_object_added_and_deleted);
     qtest_add_func("/nvidia-gpu-mem-acpi/life/resets", test_resets);

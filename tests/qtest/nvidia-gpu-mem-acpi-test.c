@@ -156,31 +156,55 @@ static const RefusedCase refused_cases[] = {
     }
 };
 
+static void assert_refused(const char *args, const char *message)
+{
+    g_autofree char *output = NULL;
+    int status = run_qemu(args, &output);
+
+    if (status != 1 || !strstr(output, message)) {
+        g_test_message("QEMU %s", args);
+        g_test_message("ended with status %d and printed: %s", status, output);
+        g_test_message("not: %s", message);
+        g_test_fail();
+    }
+}
+
 static void test_refused(const void *data)
 {
     const RefusedCase *c = data;
     g_autofree char *args = g_strdup_printf(MACHINE_ARGS GPU_ARGS "%s",
                                             c->args);
-    g_autofree char *output = NULL;
-    int status = run_qemu(args, &output);
 
-    if (status != 1 || !strstr(output, c->message)) {
-        g_test_message("QEMU %s", args);
-        g_test_message("ended with status %d and printed: %s", status, output);
-        g_test_message("not: %s", c->message);
-        g_test_fail();
-    }
+    assert_refused(args, c->message);
 }
 
-static void test_refused_without_numa(void)
-{
-    g_autofree char *output = NULL;
-    int status = run_qemu("-machine virt -accel qtest -display none "
-                          "-nodefaults " GPU_ARGS GPU0_OBJECT_ARG, &output);
+/* A machine without NUMA nodes, or without tables that could tell the guest */
+static const RefusedCase refused_machines[] = {
+    {
+        "no-numa", "-machine virt " GPU_ARGS,
+        MEM0 "nodeset=4-7: the machine has no NUMA nodes; "
+        "create them with -numa node",
+    }, {
+        "acpi-off", MACHINE_ARGS "-machine acpi=off " GPU_ARGS,
+        "; start it with acpi=on",
+    }, {
+        "raspi3b", "-machine raspi3b ",
+        MEM0 "machine raspi3b has no ACPI tables for it; "
+        "use another, such as virt",
+    }, {
+        "none", "-machine none ",
+        MEM0 "machine none has no ACPI tables for it; "
+        "use another, such as virt",
+    },
+};
 
-    g_assert_nonnull(strstr(output, MEM0 "nodeset=4-7: the machine has no NUMA "
-                            "nodes; create them with -numa node"));
-    g_assert_cmpint(status, ==, 1);
+static void test_refused_machine(const void *data)
+{
+    const RefusedCase *c = data;
+    g_autofree char *args = g_strdup_printf(
+        "-accel qtest -display none -nodefaults %s " GPU0_OBJECT_ARG, c->args);
+
+    assert_refused(args, c->message);
 }
 
 static void test_help(void)
@@ -284,9 +308,9 @@ static void test_qmp_refused(void)
                  "nvidia-gpu-mem-acpi object 'mem1': nodeset=10: the "
                  "machine has no node 10, only 0-9; add -numa node,nodeid=10 "
                  "or leave it out");
-    assert_error(object_add(qts, "mem1", "gpu1", 6),
-                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=6: object "
-                 "'mem0' has node 6 too; give each object nodes of its own");
+    assert_error(object_add(qts, "mem1", "gpu1", 7),
+                 "nvidia-gpu-mem-acpi object 'mem1': nodeset=7: object "
+                 "'mem0' has node 7 too; give each object nodes of its own");
     assert_error(object_add(qts, "mem1", "gpu0", 8),
                  "nvidia-gpu-mem-acpi object 'mem1': devid=gpu0: object 'mem0' "
                  "is for this device too; a device takes one object, with all "
@@ -301,7 +325,7 @@ static void test_qmp_refused(void)
     qtest_quit(qts);
 }
 
-/* Nodes and devices are there only when preconfig ends: that is when it fails */
+/* Nodes and devices are there only when preconfig ends: then it fails */
 static void test_preconfig_refused(void)
 {
     QTestState *qts = qtest_init("--preconfig " MACHINE_ARGS GPU_ARGS);
@@ -360,8 +384,13 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &refused_cases[i], test_refused);
     }
-    qtest_add_func("/nvidia-gpu-mem-acpi/refused/no-numa",
-                   test_refused_without_numa);
+    for (int i = 0; i < ARRAY_SIZE(refused_machines); i++) {
+        g_autofree char *path = g_strdup_printf(
+            "/nvidia-gpu-mem-acpi/refused/machine/%s",
+            refused_machines[i].name);
+
+        qtest_add_data_func(path, &refused_machines[i], test_refused_machine);
+    }
     qtest_add_data_func("/nvidia-gpu-mem-acpi/accepted/before-device",
                         GPU0_OBJECT_ARG GPU_ARGS, test_accepted);
     qtest_add_data_func("/nvidia-gpu-mem-acpi/accepted/after-device",

@@ -31,6 +31,17 @@ void numa_find_cpu_nodes(MachineState *ms, unsigned long *nodes);
 void numa_find_empty_nodes(MachineState *ms, unsigned long *nodes);
 
 /**
+ * numa_hotplug_node:
+ * @ms: a machine with NUMA nodes
+ * @device_nodes: bitmap of MAX_NODES bits: the nodes of devices with memory
+ *
+ * Returns: the node that the SRAT gives the range for DIMMs to, which is the
+ *     highest that is not one of @device_nodes: no node is to be a device's in
+ *     part only.
+ */
+uint32_t numa_hotplug_node(MachineState *ms, const unsigned long *device_nodes);
+
+/**
  * build_srat_empty_node:
  * @table_data: the SRAT under construction
  * @empty_nodes: bitmap of MAX_NODES bits: the nodes that get an entry

@@ -8,6 +8,7 @@
 #define HW_ACPI_PCI_DEV_MEM_H
 
 #include "hw/acpi/aml-build.h"
+#include "hw/acpi/base-compat.h"
 #include "hw/pci/pci_bus.h"
 #include "qom/object.h"
 
@@ -36,14 +37,30 @@ struct PciDevMemAcpiClass {
     PciDevMemNames driver_names;
 };
 
+/*
+ * What a machine implements whose tables tell the guest of these objects: with
+ * any other, an object would be without effect.
+ */
+#define TYPE_PCI_DEV_MEM_ACPI_MACHINE "pci-dev-mem-acpi-machine"
+typedef struct PciDevMemAcpiMachineClass PciDevMemAcpiMachineClass;
+DECLARE_CLASS_CHECKERS(PciDevMemAcpiMachineClass, PCI_DEV_MEM_ACPI_MACHINE,
+                       TYPE_PCI_DEV_MEM_ACPI_MACHINE)
+
+struct PciDevMemAcpiMachineClass {
+    InterfaceClass parent_class;
+
+    /* As it has been started, does the machine build ACPI tables? */
+    bool (*builds_tables)(MachineState *ms);
+};
+
 /**
- * pci_dev_mem_acpi_add_nodes:
- * @nodes: bitmap of MAX_NODES bits, to which the nodes of all objects are added
+ * pci_dev_mem_acpi_find_nodes:
+ * @nodes: bitmap of MAX_NODES bits, overwritten: the nodes of all objects
  *
  * An object may name the node of a generic initiator, which is no empty node
  * otherwise: driver and initiator then have the node in common.
  */
-void pci_dev_mem_acpi_add_nodes(unsigned long *nodes);
+void pci_dev_mem_acpi_find_nodes(unsigned long *nodes);
 
 /**
  * pci_dev_mem_acpi_build_dsdt:
