@@ -114,8 +114,20 @@ static const RefusedCase refused_cases[] = {
         "\"id\":\"mem0\",\"devid\":\"gpu0\",\"nodeset\":[]}'",
         MEM0 "nodeset: it is empty; name at least one node, such as nodeset=2",
     }, {
-        "nodeset/not-a-number", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=",
+        "nodeset/nothing", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=",
         "id=mem0,devid=gpu0,nodeset=: Parameter 'nodeset' expects",
+    }, {
+        "nodeset/backwards", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=9-4",
+        "id=mem0,devid=gpu0,nodeset=9-4: Parameter 'nodeset' expects",
+    }, {
+        "nodeset/half-a-range", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-",
+        "id=mem0,devid=gpu0,nodeset=4-: Parameter 'nodeset' expects",
+    }, {
+        "nodeset/word", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=abc",
+        "id=mem0,devid=gpu0,nodeset=abc: Parameter 'nodeset' expects",
+    }, {
+        "nodeset/negative", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=-1",
+        "id=mem0,devid=gpu0,nodeset=-1: Parameter 'nodeset' expects",
     }, {
         "nodeset/no-such-node", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=8-11",
         MEM0 "nodeset=8-11: the machine has no node 10, only 0-9; "
@@ -215,6 +227,48 @@ static void test_help(void)
     g_assert_cmpint(status, ==, 0);
     g_assert_nonnull(strstr(output, "devid=<string>         - id of"));
     g_assert_nonnull(strstr(output, "nodeset=<int>          - Consecutive"));
+}
+
+/* What a type of PCI device is started with in test_device_types() */
+static char *device_args(const char *type, const char *object_arg)
+{
+    return g_strdup_printf(MACHINE_ARGS "-device %s,id=gpu0 %s", type,
+                           object_arg);
+}
+
+/* Any PCI device that starts by itself can be the target, unless a bridge */
+static void test_device_types(void)
+{
+    QTestState *qts = qtest_init("-machine none");
+    g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-list-types', "
+        "'arguments': {'implements': 'pci-device', 'abstract': false}}");
+    const QListEntry *entry;
+    int accepted = 0;
+    int bridges = 0;
+
+    qtest_quit(qts);
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "return"), entry) {
+        const char *type = qdict_get_str(qobject_to(QDict, entry->value),
+                                         "name");
+        g_autofree char *without = device_args(type, "");
+        g_autofree char *with = device_args(type, GPU0_OBJECT_ARG);
+        g_autofree char *output = NULL;
+
+        if (run_qemu(without, &output) != 0) {
+            continue;
+        }
+        g_free(g_steal_pointer(&output));
+        if (run_qemu(with, &output) == 0) {
+            accepted++;
+        } else if (strstr(output, "is a PCI bridge")) {
+            bridges++;
+        } else {
+            g_error("as a target %s made QEMU print: %s", type, output);
+        }
+    }
+    g_test_message("%d types accepted, %d bridges", accepted, bridges);
+    g_assert_cmpint(accepted, >, 10);
+    g_assert_cmpint(bridges, >, 3);
 }
 
 static void assert_devid(QTestState *qts, const char *id, const char *devid)
@@ -402,6 +456,8 @@ int main(int argc, char **argv)
                         "\"nodeset\":[7,5,6,4]}'", test_accepted);
     qtest_add_func("/nvidia-gpu-mem-acpi/accepted/two-objects",
                    test_two_objects);
+    qtest_add_func("/nvidia-gpu-mem-acpi/accepted/device-types",
+                   test_device_types);
     qtest_add_func("/nvidia-gpu-mem-acpi/help", test_help);
     qtest_add_func("/nvidia-gpu-mem-acpi/qmp/add-delete", test_qmp_add_delete);
     qtest_add_func("/nvidia-gpu-mem-acpi/qmp/refused", test_qmp_refused);
