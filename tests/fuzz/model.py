@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the documents promise: which objects are refused, and with which words,
+and what is in the tables.
+
+It follows docs/system/devices/nvidia-gpu-mem-acpi.rst, not the code.
+"""
+
+import dataclasses
+import re
+
+from machine import MAX_NODES, OBJECT_TYPE, GpuObject, Kind, Machine
+
+PROPERTIES = ('dev-mem-pxm-start', 'dev-mem-pxm-count',
+              'nvidia,gpu-mem-pxm-start', 'nvidia,gpu-mem-pxm-count')
+RAM_BASE = 0x40000000
+ENABLED = 1
+HOT_PLUGGABLE = 2
+
+
+@dataclasses.dataclass
+class Fault:
+    kind: str
+    pattern: str        # of the whole message, without the program's name
+
+
+def fault(kind: str, obj: GpuObject, *words: str) -> Fault:
+    """The message names object, property, value and, after a semicolon, the
+    way out."""
+    start = f"{OBJECT_TYPE} object '{obj.id}': " + words[0]
+    rest = ''.join('.*' + re.escape(word) for word in words[1:])
+    return Fault(kind, re.escape(start) + rest + '.*; .+')
+
+
+def set_text(obj: GpuObject) -> str:
+    first, last = min(obj.nodes), max(obj.nodes)
+    return f'{first}' if first == last else f'{first}-{last}'
+
+
+def object_faults(obj: GpuObject) -> list[Fault]:
+    """What is wrong with it on any machine"""
+    faults = []
+    nodes = sorted(obj.nodes)
+    if not obj.devid:
+        faults.append(fault('empty_device', obj, 'devid: it is empty'))
+    if not nodes:
+        faults.append(fault('empty_set', obj, 'nodeset: it is empty'))
+        return faults
+    for node in {node for node in nodes if node >= MAX_NODES}:
+        faults.append(fault('beyond_qemu', obj, 'nodeset: ', f' {node};'))
+    for node in {node for node in nodes if nodes.count(node) > 1}:
+        faults.append(fault('twice', obj, f'nodeset: node {node} is given '
+                            'twice'))
+    for node in set(range(nodes[0], min(nodes[-1], MAX_NODES))) - set(nodes):
+        faults.append(fault('hole', obj, f'nodeset: node {node} is missing'))
+    return faults
+
+
+def machine_faults(machine: Machine, obj: GpuObject) -> list[Fault]:
+    """Why it doesn't fit the machine, other objects and all"""
+    faults = []
+    text = set_text(obj)
+    nodeset, devid = f'nodeset={text}: ', f'devid={obj.devid}: '
+    count = len(machine.nodes)
+
+    if machine.type != 'virt' or not machine.acpi:
+        faults.append(fault('no_tables', obj, f'machine {machine.type}',
+                            'ACPI tables'))
+        if machine.type != 'virt':
+            return faults
+
+    device = machine.devices.get(obj.devid)
+    if not device:
+        faults.append(fault('unknown_device', obj, devid, 'no device'))
+    elif not device.is_pci():
+        faults.append(fault('not_pci', obj, devid, device.driver,
+                            'is not a PCI device'))
+    elif device.kind != Kind.ENDPOINT:
+        faults.append(fault('bridge', obj, devid, device.driver,
+                            'is a PCI bridge'))
+
+    if not count:
+        faults.append(fault('no_numa', obj, nodeset, 'no NUMA nodes'))
+    elif max(obj.nodes) >= count:
+        unknown = max(min(obj.nodes), count)
+        faults.append(fault('no_such_node', obj, nodeset,
+                            f'no node {unknown}, only 0-{count - 1}'))
+    for number in obj.nodes:
+        node = machine.nodes[number] if number < count else None
+        if node and node.mib:
+            faults.append(fault('node_with_memory', obj, nodeset,
+                                f'node {number} has memory '
+                                f'({node.mib} MiB)'))
+        if node and node.cpus:
+            faults.append(fault('node_with_cpus', obj, nodeset,
+                                f'node {number} has CPUs'))
+        if number in machine.ports.values():
+            faults.append(fault('node_of_port', obj, nodeset,
+                                f'node {number} belongs to an '
+                                'acpi-generic-port'))
+
+    for other in machine.objects:
+        if other is obj or other.garbage or object_faults(other):
+            continue
+        if other.devid == obj.devid:
+            faults.append(fault('shared_device', obj, devid,
+                                f"object '{other.id}' is for this device too"))
+        for number in set(other.nodes) & set(obj.nodes):
+            faults.append(fault('shared_node', obj, nodeset,
+                                f"object '{other.id}' has node {number} too"))
+    return faults
+
+
+def same_ids(machine: Machine) -> list[tuple[bool, Fault]]:
+    """Ids that two options give; true where QEMU's option parser sees it"""
+    found = []
+    for obj in machine.objects:
+        others = [other for other in machine.objects
+                  if other is not obj and other.id == obj.id]
+        if others or obj.id in machine.backends:
+            name = re.escape(f"'{obj.id}'")
+            by_parser = not obj.is_json() and \
+                all(not other.is_json() for other in others)
+            found.append((by_parser, Fault('same_id', (
+                f'-object .*: Duplicate ID {name} for object|'
+                f'attempt to add duplicate property {name} to object .*'))))
+    return found
+
+
+def command_line_faults(machine: Machine) -> list[Fault]:
+    """The faults of which QEMU tells one: those that it meets first"""
+    given = machine.objects
+    ids = same_ids(machine)
+    faults = [found for by_parser, found in ids if by_parser]
+    for obj in given:
+        if obj.garbage:
+            faults.append(Fault('garbage', re.escape(f'-object {obj.text}: ') +
+                                '.*' + re.escape(obj.garbage) + '.*'))
+    if faults:
+        return faults
+    faults = [found for _, found in ids]
+    for obj in given:
+        faults += object_faults(obj)
+    if faults:
+        return faults
+    for obj in given:
+        faults += machine_faults(machine, obj)
+    return faults
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryEntry:
+    node: int
+    base: int
+    size: int
+    flags: int
+
+
+def hotplug_node(machine: Machine) -> int:
+    """The highest one that is not of an object"""
+    taken = {node for obj in machine.objects for node in obj.nodes}
+    return max(node.number for node in machine.nodes
+               if node.number not in taken)
+
+
+def srat_memory(machine: Machine) -> list[MemoryEntry]:
+    """Without the range for hot-plug"""
+    entries = []
+    base = RAM_BASE
+    named = {node for obj in machine.objects for node in obj.nodes}
+    generic = {node for node, _ in machine.initiators.values()}
+    generic |= set(machine.ports.values())
+    for node in machine.nodes:
+        if node.mib:
+            entries.append(MemoryEntry(node.number, base, node.mib << 20,
+                                       ENABLED))
+            base += node.mib << 20
+        elif not node.cpus and (node.number in named or
+                                node.number not in generic):
+            entries.append(MemoryEntry(node.number, 0, 0,
+                                       ENABLED | HOT_PLUGGABLE))
+    return entries
+
+
+def cpu_nodes(machine: Machine) -> dict[int, int]:
+    return {cpu: node.number for node in machine.nodes for cpu in node.cpus}
+
+
+def gone(machine: Machine) -> list[GpuObject]:
+    """The objects whose device has been unplugged"""
+    return [obj for obj in machine.objects
+            if obj.devid not in machine.devices or
+            machine.devices[obj.devid].kind != Kind.ENDPOINT]
+
+
+def gpu_properties(machine: Machine) -> dict[str, dict[str, int]]:
+    """By the path of the device in the DSDT"""
+    properties = {}
+    for obj in machine.objects:
+        if obj not in gone(machine):
+            values = (min(obj.nodes), len(obj.nodes)) * 2
+            path = machine.devices[obj.devid].acpi_path()
+            properties[path] = dict(zip(PROPERTIES, values))
+    return properties
+
+
+def addresses(machine: Machine) -> dict[str, int]:
+    """_ADR of each PCI device, by its path"""
+    return {dev.acpi_path(): dev.slot << 16 | dev.function
+            for dev in machine.devices.values() if dev.is_pci()}
+
+
+def bridges_on_the_way(machine: Machine) -> set[str]:
+    """To the endpoints that have properties"""
+    paths = set()
+    for path in gpu_properties(machine):
+        parts = path.split('.')
+        paths |= {'.'.join(parts[:end]) for end in range(3, len(parts))}
+    return paths
