@@ -171,28 +171,34 @@ static void test_device_below_plugged_bridge(void)
     qtest_quit(qts);
 }
 
-/* Have @from migrate to @to, which is stopped then as @from was */
+/* Wait until an @event comes with @status */
+static void wait_for_status(QTestState *qts, const char *event,
+                            const char *status)
+{
+    bool reached;
+
+    do {
+        QDict *rsp = qtest_qmp_eventwait_ref(qts, event);
+        const char *now = qdict_get_str(qdict_get_qdict(rsp, "data"), "status");
+
+        g_assert_cmpstr(now, !=, "failed");
+        reached = g_str_equal(now, status);
+        qobject_unref(rsp);
+    } while (!reached);
+}
+
+/* Have @from migrate to @to, which runs then */
 static void migrate(QTestState *from, QTestState *to, const char *uri)
 {
     g_autoptr(QDict) rsp = NULL;
-    g_autofree char *status = NULL;
 
     qtest_qmp_assert_success(from, "{'execute': 'migrate-set-capabilities', "
                              "'arguments': {'capabilities': [ "
                              "{'capability': 'events', 'state': true } ]}}");
     qtest_qmp_assert_success(from, "{'execute': 'migrate', "
                              "'arguments': {'uri': %s}}", uri);
-    do {
-        QDict *event = qtest_qmp_eventwait_ref(from, "MIGRATION");
+    wait_for_status(from, "MIGRATION", "completed");
 
-        g_free(status);
-        status = g_strdup(qdict_get_str(qdict_get_qdict(event, "data"),
-                                        "status"));
-        qobject_unref(event);
-        g_assert_cmpstr(status, !=, "failed");
-    } while (!g_str_equal(status, "completed"));
-
-    /* In this order, so that there is never a time with two or none */
     qtest_qmp_eventwait(to, "RESUME");
     rsp = qtest_qmp(to, "{'execute': 'query-status'}");
     g_assert_true(qdict_get_bool(qdict_get_qdict(rsp, "return"), "running"));
@@ -248,8 +254,6 @@ static void test_migration_object_gained(void)
 /* Make file @name the node "image", in qcow2, which can hold a snapshot */
 static void add_image(QTestState *qts, const char *name)
 {
-    g_autofree char *status = NULL;
-
     qtest_qmp_assert_success(qts, "{'execute': 'blockdev-add', 'arguments': "
                              "{'driver': 'file', 'node-name': 'file', "
                              "'filename': %s}}", name);
@@ -257,14 +261,7 @@ static void add_image(QTestState *qts, const char *name)
                              "'arguments': {'job-id': 'create', 'options': "
                              "{'driver': 'qcow2', 'file': 'file', "
                              "'size': 1048576}}}");
-    do {
-        QDict *event = qtest_qmp_eventwait_ref(qts, "JOB_STATUS_CHANGE");
-
-        g_free(status);
-        status = g_strdup(qdict_get_str(qdict_get_qdict(event, "data"),
-                                        "status"));
-        qobject_unref(event);
-    } while (!g_str_equal(status, "concluded"));
+    wait_for_status(qts, "JOB_STATUS_CHANGE", "concluded");
     qtest_qmp_assert_success(qts, "{'execute': 'job-dismiss', "
                              "'arguments': {'id': 'create'}}");
     qtest_qmp_assert_success(qts, "{'execute': 'blockdev-add', 'arguments': "
