@@ -29,17 +29,18 @@ check: $(BUILD)/build.ninja
 	@scripts/run-tests $(BUILD)
 
 install: all
-	ninja -C $(BUILD)/qemu install
+	@scripts/install-qemu $(BUILD)
 
 clean:
 	rm -rf $(BUILD)/guest $(BUILD)/guest-test $(BUILD)/run $(BUILD)/log
 	[ ! -d $(BUILD)/qemu ] || ninja -C $(BUILD)/qemu -t clean
 
 distclean:
-	rm -rf $(BUILD) config.mk
+	[ ! -e $(BUILD)/.nvidia-gpu-mem-acpi ] || rm -rf $(BUILD)
+	rm -f config.mk
 
 help:
-	@echo "make            build build/qemu-system-aarch64"
+	@echo "make            build $(BUILD)/qemu-system-aarch64"
 	@echo "make run        boot a guest that onlines GPU memory in its nodes"
 	@echo "                (GPUS=2, NODES=7, QEMU_ARGS='...')"
 	@echo "make check      run all tests"

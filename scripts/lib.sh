@@ -33,6 +33,11 @@ step() {
     echo "$(($(date +%s) - step_start)) s"
 }
 
+# git in the prepared base, whoever owns it: $build is the build folder
+base_git() {
+    git -c safe.directory="$build/base" -C "$build/base" "$@"
+}
+
 # at_least VERSION WANTED: compare dotted numbers
 at_least() {
     [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
