@@ -58,11 +58,20 @@ uint32_t numa_hotplug_node(MachineState *ms, const unsigned long *device_nodes)
     return node;
 }
 
-void build_srat_empty_node(GArray *table_data, const unsigned long *empty_nodes,
-                           uint32_t node)
+void build_srat_empty_node(GArray *table_data, MachineState *ms,
+                           const unsigned long *empty_nodes,
+                           uint32_t plug_node, uint32_t node)
 {
-    if (test_bit(node, empty_nodes)) {
-        build_srat_memory(table_data, 0, 0, node,
-                          MEM_AFFINITY_ENABLED | MEM_AFFINITY_HOTPLUGGABLE);
+    uint64_t base = 0;
+    uint64_t length = 0;
+
+    if (!test_bit(node, empty_nodes)) {
+        return;
     }
+    if (node == plug_node && ms->device_memory) {
+        base = ms->device_memory->base;
+        length = memory_region_size(&ms->device_memory->mr);
+    }
+    build_srat_memory(table_data, base, length, node,
+                      MEM_AFFINITY_ENABLED | MEM_AFFINITY_HOTPLUGGABLE);
 }

@@ -7,12 +7,15 @@ import shlex
 import subprocess
 import time
 
+from qmp import Qmp, QmpError
+
+DRIVER = 'driver'
 # What the console shows when the guest gets there, in this order.
 MILESTONES = (
     ('firmware', b'EFI'),
     ('kernel', b'Booting Linux on physical CPU'),
     ('user space', b'@@ guest '),
-    ('driver', b'@@ end driver '),
+    (DRIVER, b'@@ end driver '),
     ('report', b'@@ done'),
 )
 DEADLINE = 240
@@ -86,28 +89,39 @@ def _follow(qemu, log, deadline, on_milestone):
         raise BootError(f'QEMU ended with status {status}')
 
 
-def boot(command, out, deadline=DEADLINE, on_milestone=lambda name, t: None):
+def boot(command, out, deadline=DEADLINE, on_milestone=lambda name, t: None,
+         hot_plug=()):
     """Run the command until the guest powers off.
 
+    QMP gets the commands of hot_plug once the guest's driver is loaded.
     Leaves the console's output, QEMU's stderr and the command in out.
     """
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(out, 'qemu-command'), 'w') as file:
         file.write(shlex.join(command) + '\n')
     with (open(os.path.join(out, LOG), 'wb') as log,
-          open(os.path.join(out, STDERR), 'wb') as stderr):
+          open(os.path.join(out, STDERR), 'wb') as stderr, Qmp() as qmp):
+        def reached(name, seconds):
+            on_milestone(name, seconds)
+            if name == DRIVER:
+                for plug, arguments in hot_plug:
+                    qmp.execute(plug, arguments)
+
         try:
-            qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL,
-                                    stdout=subprocess.PIPE, stderr=stderr)
+            qemu = subprocess.Popen([*command, *qmp.command_line],
+                                    stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=stderr,
+                                    pass_fds=qmp.pass_fds)
         except OSError as error:
             raise BootError(f'QEMU does not start: {error}') from None
+        qmp.qemu_started()
         with qemu:
             try:
-                _follow(qemu, log, deadline, on_milestone)
-            except BootError as error:
+                _follow(qemu, log, deadline, reached)
+            except (BootError, QmpError) as error:
                 said = read_stderr(out)
-                if not said:
-                    raise
-                raise BootError(f'{error}\nQEMU says: {said}') from None
+                if said:
+                    error = f'{error}\nQEMU says: {said}'
+                raise BootError(error) from None
             finally:
                 _stop(qemu)

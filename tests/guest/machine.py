@@ -6,7 +6,11 @@ import fcntl
 import os
 import platform
 
+from memory_devices import MemoryDevice, ram_size
+from performance import Performance, distance_args
+
 CPU_NODES = 2
+NODE_MB = 1024              # of each CPU node, and each GPU's memory
 GUEST_MAX_NODES = 16        # CONFIG_NODES_SHIFT=4 of Debian's arm64 kernel
 DEFAULT_NODES = 8           # one for each partition that a GPU can have
 FIRST_GPU_SLOT = 4
@@ -52,16 +56,23 @@ def have_kvm():
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """GPUs with their empty nodes, beside two CPU nodes of 1 GiB."""
+    """GPUs with their empty nodes, beside two CPU nodes of 1 GiB.
+
+    In this order: CPU nodes, spare nodes, the nodes of each GPU.
+    """
     gpus: int = 1
     nodes: int = DEFAULT_NODES      # of each GPU
     below_pxb: bool = False         # each GPU below a root port of its own pxb
+    spare_nodes: int = 0            # empty ones that no GPU has
+    devices: tuple[MemoryDevice, ...] = ()
+    distances: tuple[tuple[int, ...], ...] = ()     # a row for each node
+    performance: Performance | None = None          # makes a HMAT
 
     def check(self):
         """Refuse what the guest's kernel can't take."""
         if self.gpus < 1 or self.nodes < 1:
             raise MachineError('there must be at least one GPU and one node')
-        total = CPU_NODES + self.gpus * self.nodes
+        total = self._node_count()
         if total <= GUEST_MAX_NODES:
             return
         fits = max_nodes(self.gpus)
@@ -73,24 +84,47 @@ class Machine:
             f"nodes make {total} nodes, but Debian's arm64 kernel knows "
             f'{GUEST_MAX_NODES} (CONFIG_NODES_SHIFT=4): {way_out}')
 
+    def _node_count(self):
+        return CPU_NODES + self.spare_nodes + self.gpus * self.nodes
+
     def gpu_nodes(self, gpu):
         """The nodes of one GPU, counted from 0."""
-        first = CPU_NODES + gpu * self.nodes
+        first = CPU_NODES + self.spare_nodes + gpu * self.nodes
         return range(first, first + self.nodes)
 
     def empty_nodes(self):
-        return range(CPU_NODES, CPU_NODES + self.gpus * self.nodes)
+        """All that have no memory when the guest boots."""
+        return range(CPU_NODES, self._node_count())
+
+    def plug_node(self):
+        """The node of the range for memory devices: the last but the GPUs'."""
+        return CPU_NODES + self.spare_nodes - 1 if self.devices else None
+
+    def memory(self):
+        """The nodes that come to have memory, with its MB."""
+        memory = {node: NODE_MB for node in range(CPU_NODES)}
+        for gpu in range(self.gpus):
+            memory[self.gpu_nodes(gpu)[0]] = NODE_MB
+        for device in self.devices:
+            memory[device.node] = memory.get(device.node, 0) + device.mb
+        return memory
 
     def _numa_args(self):
-        args = ['-m', f'{CPU_NODES}G', '-smp',
+        args = ['-m', ram_size(CPU_NODES * NODE_MB, self.devices), '-smp',
                 f'{2 * CPU_NODES},sockets={CPU_NODES},cores=2']
-        for node in range(CPU_NODES):
-            args += ['-object',
-                     f'memory-backend-ram,id=ram-node{node},size=1G',
-                     '-numa', f'node,nodeid={node},memdev=ram-node{node},'
-                     f'cpus={2 * node}-{2 * node + 1}']
-        for node in self.empty_nodes():
-            args += ['-numa', f'node,nodeid={node}']
+        for node in range(self._node_count()):
+            numa = f'node,nodeid={node}'
+            if node < CPU_NODES:
+                args += ['-object', f'memory-backend-ram,id=ram-node{node},'
+                         f'size={NODE_MB}M']
+                numa += (f',memdev=ram-node{node},'
+                         f'cpus={2 * node}-{2 * node + 1}')
+            if self.performance:
+                numa += f',initiator={self.performance.best_initiator(node)}'
+            args += ['-numa', numa]
+        args += distance_args(self.distances)
+        if self.performance:
+            args += self.performance.command_line()
         return args
 
     def _gpu_args(self, gpu):
@@ -105,7 +139,7 @@ class Machine:
         nodes = self.gpu_nodes(gpu)
         return args + [
             '-object',
-            f'memory-backend-ram,id=hbm{gpu},size=1G,share=on',
+            f'memory-backend-ram,id=hbm{gpu},size={NODE_MB}M,share=on',
             '-device', f'ivshmem-plain,memdev=hbm{gpu},id=gpu{gpu},{bus}',
             '-object', f'nvidia-gpu-mem-acpi,id=mem{gpu},devid=gpu{gpu},'
             f'nodeset={nodes[0]}-{nodes[-1]}']
@@ -120,7 +154,8 @@ class Machine:
 
         accel = (['-accel', 'kvm', '-cpu', 'host'] if have_kvm() else
                  ['-accel', 'tcg', '-cpu', 'max,pauth-impdef=on'])
-        args = [qemu, '-machine', 'virt,gic-version=3', *accel,
+        hmat = ',hmat=on' if self.performance else ''
+        args = [qemu, '-machine', f'virt,gic-version=3{hmat}', *accel,
                 *self._numa_args(),
                 '-nodefaults', '-no-reboot', '-display', 'none',
                 '-serial', 'stdio',
@@ -130,7 +165,16 @@ class Machine:
                 + file('AAVMF_VARS.fd'),
                 '-kernel', file('vmlinuz'),
                 '-initrd', file('initramfs.cpio.gz'),
-                '-append', KERNEL_ARGS]
+                '-append',
+                f'{KERNEL_ARGS} online_mb={sum(self.memory().values())}']
         for gpu in range(self.gpus):
             args += self._gpu_args(gpu)
+        for device in self.devices:
+            if not device.while_running:
+                args += device.command_line()
         return [*args, *extra]
+
+    def hot_plug(self):
+        """What QMP is told once the guest runs: commands, arguments."""
+        return [command for device in self.devices if device.while_running
+                for command in device.qmp_commands()]

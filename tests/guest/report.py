@@ -8,10 +8,10 @@ import re
 import struct
 
 MIB = 1 << 20
-NODE_MB = 1024              # each CPU node, and each GPU's memory
 PROPERTIES = ('dev-mem-pxm-start', 'dev-mem-pxm-count',
               'nvidia,gpu-mem-pxm-start', 'nvidia,gpu-mem-pxm-count')
 
+TABLES = ('SRAT', 'DSDT', 'HMAT')   # the last only where the machine has one
 ACPI_HEADER = 36
 SRAT_ENTRIES = 48
 SRAT_MEMORY = 1
@@ -56,6 +56,9 @@ class Report:
     gpus: list[Gpu] = dataclasses.field(default_factory=list)
     memory: dict[int, NodeMemory] = dataclasses.field(default_factory=dict)
     numactl: str = ''
+    hmat_lines: list[str] = dataclasses.field(default_factory=list)
+    initiators: dict[int, dict[str, int | None]] = dataclasses.field(
+        default_factory=dict)
     tables: dict[str, bytes] = dataclasses.field(default_factory=dict)
     failed: list[str] = dataclasses.field(default_factory=list)
 
@@ -156,6 +159,8 @@ def parse(log):
             report.kernel = line.split()[2]
         if found := re.search(r'ACPI: SRAT: Node \d+ .* hotplug$', line):
             report.srat_lines.append(found[0])
+        if found := re.search(r'\] (.*hmat.*)', line, re.IGNORECASE):
+            report.hmat_lines.append(found[1])
     for line in sections.get('gpus', []):
         report.gpus.append(Gpu(*line.split()))
     report.gpus.sort(key=lambda gpu: gpu.address)
@@ -164,7 +169,11 @@ def parse(log):
         node, online, total_kb = map(int, line.split())
         report.memory[node] = NodeMemory(online // MIB, total_kb)
     report.numactl = '\n'.join(sections.get('numactl', []))
-    for name in ('SRAT', 'DSDT'):
+    for line in sections.get('initiators', []):
+        node, name, *value = line.split()
+        report.initiators.setdefault(int(node), {})[name] = (
+            int(value[0]) if value else None)
+    for name in TABLES:
         if sections.get(name):
             report.tables[name] = _decode_table(name, sections[name],
                                                 report.failed)
@@ -192,7 +201,8 @@ def missing(report, machine):
     """Everything that keeps the report from being right, a line each."""
     lines = list(report.failed)
     for node in machine.empty_nodes():
-        if report.srat_lines.count(hotplug_line(node)) != 1:
+        if (node != machine.plug_node() and
+                report.srat_lines.count(hotplug_line(node)) != 1):
             lines.append(f'line in the log: {hotplug_line(node)}')
     if len(report.gpus) != machine.gpus:
         lines.append(f'GPUs: the guest has {len(report.gpus)}, '
@@ -200,9 +210,7 @@ def missing(report, machine):
     for index, gpu in enumerate(report.gpus[:machine.gpus]):
         lines += _missing_of_gpu(gpu, machine.gpu_nodes(index))
 
-    expected = {node: NODE_MB for node in range(machine.empty_nodes()[0])}
-    for index in range(machine.gpus):
-        expected[machine.gpu_nodes(index)[0]] = NODE_MB
+    expected = machine.memory()
     for node in sorted({*expected, *machine.empty_nodes(), *report.memory}):
         want, have = expected.get(node, 0), report.online_mb(node)
         if have != want:

@@ -60,8 +60,9 @@ def keep(out, found):
 
 def forget_last_run(out):
     """What an earlier run left must not pass for this one's."""
-    for name in ('SRAT.dat', 'SRAT.dsl', 'DSDT.dat', 'DSDT.dsl',
-                 'numactl.txt'):
+    for name in ('numactl.txt', *(f'{table}.{suffix}'
+                                  for table in report.TABLES
+                                  for suffix in ('dat', 'dsl'))):
         try:
             os.remove(os.path.join(out, name))
         except FileNotFoundError:

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guest tests: a real guest finds its GPUs' nodes and onlines their memory."""
+"""Guest tests: a real guest has its GPUs' and other memory in its nodes."""
 
 import argparse
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,97 +13,30 @@ sys.dont_write_bytecode = True      # the source directory stays clean
 import guest                        # noqa: E402
 import machine                      # noqa: E402
 import report                       # noqa: E402
+from checks import (                # noqa: E402
+    Failure, log_lines, memory, node_map, numactl, paths, properties, same,
+    srat_bytes)
+from memory_devices import MemoryDevice     # noqa: E402
+from numa_checks import (           # noqa: E402
+    distances, hmat_accepted, hmat_read, hmat_table, initiators, plug_range)
+from performance import Performance         # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-class Failure(Exception):
-    """A check that fails, with its reason."""
-
-
-def same(what, have, want):
-    if have != want:
-        raise Failure(f'{what}:\nhave {have}\nwant {want}')
-
-
-# --- checks of a booted guest: each gets its report -----------------------
-
-def log_lines(nodes):
-    def check(found):
-        """the kernel's log has exactly the lines of the empty nodes"""
-        same('hotplug lines', found.srat_lines,
-             [f'ACPI: SRAT: Node {node} PXM {node} '
-              '[mem 0x00000000-0xffffffffffffffff] hotplug'
-              for node in nodes])
-    return check
-
-
-def srat_bytes(nodes):
-    def check(found):
-        """SRAT: boot memory, then an empty entry per node, ascending"""
-        entries = report.srat_memory(found.tables['SRAT'])
-        boot = [entry for entry in entries if entry.length]
-        same('domains of memory at boot',
-             [entry.domain for entry in boot], [0, 1])
-        same('entries after it (bytes, domain, base, length, flags)',
-             [(entry.entry_bytes, entry.domain, entry.base, entry.length,
-               entry.flags) for entry in entries[len(boot):]],
-             [(40, node, 0, 0, 3) for node in nodes])
-    return check
-
-
-def properties(*ranges):
-    def check(found):
-        """the kernel reads all four properties of each GPU"""
-        same('properties', [gpu.properties for gpu in found.gpus],
-             [{'dev-mem-pxm-start': start, 'dev-mem-pxm-count': count,
-               'nvidia,gpu-mem-pxm-start': start,
-               'nvidia,gpu-mem-pxm-count': count}
-              for start, count in ranges])
-    return check
-
-
-def paths(*patterns):
-    def check(found):
-        """each GPU has its ACPI node under its own bridge"""
-        have = [gpu.path for gpu in found.gpus]
-        if len(have) != len(patterns) or not all(
-                map(re.fullmatch, patterns, have)):
-            raise Failure(f'ACPI paths:\nhave {have}\nwant {patterns}')
-        if len(set(have)) != len(have):
-            raise Failure(f'two GPUs share an ACPI path: {have}')
-    return check
-
-
-def node_map(*ranges):
-    def check(found):
-        """each proximity domain is the node of the same number"""
-        same('domain to node', [gpu.nodes for gpu in found.gpus],
-             [{node: node for node in range(start, start + count)}
-              for start, count in ranges])
-    return check
-
-
-def memory(nodes, with_memory):
-    def check(found):
-        """a GPU's memory is online in its first node, none in the others"""
-        # Counted in online memory blocks: MemTotal would be less where the
-        # kernel keeps some for itself.
-        same('MB online', {node: found.online_mb(node) for node in nodes},
-             {node: 1024 if node in with_memory else 0 for node in nodes})
-    return check
-
-
-def numactl(with_memory):
-    def check(found):
-        """numactl -H shows the memory"""
-        sizes = re.findall(r'(?m)^node \d+ size: .*', found.numactl)
-        for node in with_memory:
-            line = f'node {node} size: 1024 MB'
-            if line not in sizes:
-                raise Failure(f'no line "{line}", but {sizes}')
-    return check
-
+# Nodes 2 and 3 are near CPU node 0, nodes 4 and 5 near CPU node 1.
+DISTANCES = (
+    (10, 20, 40, 41, 80, 81),
+    (20, 10, 82, 83, 42, 43),
+    (40, 82, 10, 11, 90, 91),
+    (41, 83, 11, 10, 92, 93),
+    (80, 42, 90, 92, 10, 12),
+    (81, 43, 91, 93, 12, 10))
+PERFORMANCE = Performance(
+    latency_ns=((100, 150, 250, 250, 410, 410),
+                (150, 100, 420, 420, 260, 260)),
+    bandwidth_mb=((409600, 102400, 307200, 307200, 51200, 51200),
+                  (102400, 409600, 53248, 53248, 204800, 204800)))
 
 BOOTS = (
     ('one-gpu', machine.Machine(), (
@@ -113,20 +45,43 @@ BOOTS = (
         paths(r'\\_SB_\.PCI0\.S20_'),
         properties((2, 8)),
         node_map((2, 8)),
-        memory(range(2, 10), {2}),
-        numactl({2}))),
+        memory(range(2, 10), {2: 1024}),
+        numactl({2: 1024}))),
     ('two-gpus', machine.Machine(gpus=2, nodes=7), (
         log_lines(range(2, 16)),
         srat_bytes(range(2, 16)),
         paths(r'\\_SB_\.PCI0\.S20_', r'\\_SB_\.PCI0\.S28_'),
         properties((2, 7), (9, 7)),
         node_map((2, 7), (9, 7)),
-        memory(range(2, 16), {2, 9}),
-        numactl({2, 9}))),
+        memory(range(2, 16), {2: 1024, 9: 1024}),
+        numactl({2: 1024, 9: 1024}))),
     ('two-gpus-below-pxb', machine.Machine(gpus=2, nodes=7, below_pxb=True), (
         paths(r'\\_SB_\.PC80\..+', r'\\_SB_\.PC90\..+'),
         properties((2, 7), (9, 7)),
-        memory(range(2, 16), {2, 9}))),
+        memory(range(2, 16), {2: 1024, 9: 1024}))),
+    # The highest node that is no GPU's has the range, but none of the memory
+    ('memory-devices', machine.Machine(
+        nodes=4, spare_nodes=4, devices=(
+            MemoryDevice('pc-dimm', node=2, mb=512),
+            MemoryDevice('pc-dimm', node=3, mb=256, while_running=True),
+            MemoryDevice('virtio-mem-pci', node=4, mb=384))), (
+        plug_range(5, nodes=range(2, 10)),
+        properties((6, 4)),
+        node_map((6, 4)),
+        memory(range(2, 10), {2: 512, 3: 256, 4: 384, 6: 1024}),
+        numactl({2: 512, 3: 256, 4: 384, 6: 1024}),
+        hmat_accepted)),
+    ('hmat-and-distances', machine.Machine(
+        gpus=2, nodes=2, distances=DISTANCES, performance=PERFORMANCE), (
+        log_lines(range(2, 6)),
+        srat_bytes(range(2, 6)),
+        properties((2, 2), (4, 2)),
+        memory(range(2, 6), {2: 1024, 4: 1024}),
+        hmat_accepted,
+        hmat_table(PERFORMANCE, boot_nodes=(0, 1)),
+        hmat_read(PERFORMANCE),
+        initiators({2: (0, 250, 307200), 4: (1, 260, 204800)}),
+        distances(DISTANCES))),
 )
 
 
@@ -196,7 +151,8 @@ def test_boot(tap, args, name, vm, checks):
         """the guest reports and powers off"""
         nonlocal found
         vm.check()
-        guest.boot(vm.command(args.qemu, args.guest), out)
+        guest.boot(vm.command(args.qemu, args.guest), out,
+                   hot_plug=vm.hot_plug())
         found = report.parse(guest.read_log(out))
         if found.failed:
             raise Failure('\n'.join(found.failed))

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Checks of a booted guest.  Each gets its report; its docstring names it."""
+
+import re
+
+import report
+
+
+class Failure(Exception):
+    """A check that fails, with its reason."""
+
+
+def same(what, have, want):
+    if have != want:
+        raise Failure(f'{what}:\nhave {have}\nwant {want}')
+
+
+def log_lines(nodes):
+    def check(found):
+        """the kernel's log has exactly the lines of the empty nodes"""
+        same('hotplug lines', found.srat_lines,
+             [f'ACPI: SRAT: Node {node} PXM {node} '
+              '[mem 0x00000000-0xffffffffffffffff] hotplug'
+              for node in nodes])
+    return check
+
+
+def srat_bytes(nodes):
+    def check(found):
+        """SRAT: boot memory, then an empty entry per node, ascending"""
+        entries = report.srat_memory(found.tables['SRAT'])
+        boot = [entry for entry in entries if entry.length]
+        same('domains of memory at boot',
+             [entry.domain for entry in boot], [0, 1])
+        same('entries after it (bytes, domain, base, length, flags)',
+             [(entry.entry_bytes, entry.domain, entry.base, entry.length,
+               entry.flags) for entry in entries[len(boot):]],
+             [(40, node, 0, 0, 3) for node in nodes])
+    return check
+
+
+def properties(*ranges):
+    def check(found):
+        """the kernel reads all four properties of each GPU"""
+        same('properties', [gpu.properties for gpu in found.gpus],
+             [{'dev-mem-pxm-start': start, 'dev-mem-pxm-count': count,
+               'nvidia,gpu-mem-pxm-start': start,
+               'nvidia,gpu-mem-pxm-count': count}
+              for start, count in ranges])
+    return check
+
+
+def paths(*patterns):
+    def check(found):
+        """each GPU has its ACPI node under its own bridge"""
+        have = [gpu.path for gpu in found.gpus]
+        if len(have) != len(patterns) or not all(
+                map(re.fullmatch, patterns, have)):
+            raise Failure(f'ACPI paths:\nhave {have}\nwant {patterns}')
+        if len(set(have)) != len(have):
+            raise Failure(f'two GPUs share an ACPI path: {have}')
+    return check
+
+
+def node_map(*ranges):
+    def check(found):
+        """each proximity domain is the node of the same number"""
+        same('domain to node', [gpu.nodes for gpu in found.gpus],
+             [{node: node for node in range(start, start + count)}
+              for start, count in ranges])
+    return check
+
+
+def memory(nodes, mb):
+    def check(found):
+        """the memory is online in the nodes given, none in the others"""
+        # Counted in online memory blocks: MemTotal would be less where the
+        # kernel keeps some for itself.
+        same('MB online', {node: found.online_mb(node) for node in nodes},
+             {node: mb.get(node, 0) for node in nodes})
+    return check
+
+
+def numactl(mb):
+    def check(found):
+        """numactl -H shows the memory"""
+        sizes = re.findall(r'(?m)^node \d+ size: .*', found.numactl)
+        for node in mb:
+            line = f'node {node} size: {mb[node]} MB'
+            if line not in sizes:
+                raise Failure(f'no line "{line}", but {sizes}')
+    return check
