@@ -9,9 +9,13 @@ GPUS := 1
 NODES :=
 QEMU_ARGS :=
 
+# make fuzz: how many random machines, from which seed
+N := 10000
+SEED :=
+
 GUEST := $(BUILD)/guest
 
-.PHONY: all run check install clean distclean help
+.PHONY: all run check fuzz install clean distclean help
 
 all: $(BUILD)/build.ninja
 	@scripts/build-qemu $(BUILD)
@@ -27,6 +31,10 @@ run: all
 
 check: $(BUILD)/build.ninja
 	@scripts/run-tests $(BUILD)
+
+fuzz: all
+	@tests/fuzz/fuzz.py --qemu $(BUILD)/qemu-system-aarch64 --count $(N) \
+	    --jobs $$(nproc) $(if $(SEED),--seed $(SEED))
 
 install: all
 	@scripts/install-qemu $(BUILD)
@@ -44,6 +52,7 @@ help:
 	@echo "make run        boot a guest that onlines GPU memory in its nodes"
 	@echo "                (GPUS=2, NODES=7, QEMU_ARGS='...')"
 	@echo "make check      run all tests"
+	@echo "make fuzz       run random machines (N=10000, SEED=random)"
 	@echo "make install    install QEMU below the prefix (DESTDIR=...)"
 	@echo "make clean      remove what was built, keep what was fetched"
 	@echo "make distclean  remove the build folder"

@@ -3,7 +3,6 @@
 
 import dataclasses
 import enum
-import json
 import random
 
 MIB = 1 << 20
@@ -43,7 +42,7 @@ class Device:
     auto_address: bool = False          # QEMU finds the slot itself
     bus_nr: int = 0                     # of what is behind a host bridge
     properties: str = ''
-    unpluggable: bool = False
+    hot_pluggable: bool = False
 
     @property
     def devfn(self) -> int:
@@ -145,7 +144,3 @@ def key_value(properties: dict[str, str]) -> str:
     rest = [f'{name}={value}' for name, value in properties.items()
             if name != 'driver']
     return ','.join([properties['driver'], *rest])
-
-
-def json_text(properties: dict) -> str:
-    return json.dumps(properties)

@@ -8,13 +8,14 @@ It follows docs/system/devices/nvidia-gpu-mem-acpi.rst, not the code.
 import dataclasses
 import re
 
-from machine import MAX_NODES, OBJECT_TYPE, GpuObject, Kind, Machine
+from machine import MAX_NODES, MIB, OBJECT_TYPE, GpuObject, Kind, Machine
 
 PROPERTIES = ('dev-mem-pxm-start', 'dev-mem-pxm-count',
               'nvidia,gpu-mem-pxm-start', 'nvidia,gpu-mem-pxm-count')
 RAM_BASE = 0x40000000
 ENABLED = 1
 HOT_PLUGGABLE = 2
+ANY = -1            # a base or size that is QEMU's choice
 
 
 @dataclasses.dataclass
@@ -31,7 +32,7 @@ def fault(kind: str, obj: GpuObject, *words: str) -> Fault:
     return Fault(kind, re.escape(start) + rest + '.*; .+')
 
 
-def set_text(obj: GpuObject) -> str:
+def nodeset_text(obj: GpuObject) -> str:
     first, last = min(obj.nodes), max(obj.nodes)
     return f'{first}' if first == last else f'{first}-{last}'
 
@@ -46,19 +47,21 @@ def object_faults(obj: GpuObject) -> list[Fault]:
         faults.append(fault('empty_set', obj, 'nodeset: it is empty'))
         return faults
     for node in {node for node in nodes if node >= MAX_NODES}:
-        faults.append(fault('beyond_qemu', obj, 'nodeset: ', f' {node};'))
+        faults.append(fault('beyond_qemu', obj, 'nodeset: ', f', not {node}'))
     for node in {node for node in nodes if nodes.count(node) > 1}:
         faults.append(fault('twice', obj, f'nodeset: node {node} is given '
                             'twice'))
-    for node in set(range(nodes[0], min(nodes[-1], MAX_NODES))) - set(nodes):
-        faults.append(fault('hole', obj, f'nodeset: node {node} is missing'))
+    holes = set(range(nodes[0], min(nodes[-1], MAX_NODES))) - set(nodes)
+    if holes:
+        faults.append(fault('hole', obj,
+                            f'nodeset: node {min(holes)} is missing'))
     return faults
 
 
 def machine_faults(machine: Machine, obj: GpuObject) -> list[Fault]:
     """Why it doesn't fit the machine, other objects and all"""
     faults = []
-    text = set_text(obj)
+    text = nodeset_text(obj)
     nodeset, devid = f'nodeset={text}: ', f'devid={obj.devid}: '
     count = len(machine.nodes)
 
@@ -126,8 +129,8 @@ def same_ids(machine: Machine) -> list[tuple[bool, Fault]]:
     return found
 
 
-def command_line_faults(machine: Machine) -> list[Fault]:
-    """The faults of which QEMU tells one: those that it meets first"""
+def early_faults(machine: Machine) -> list[Fault]:
+    """What QEMU sees in the options alone; it tells one of them"""
     given = machine.objects
     ids = same_ids(machine)
     faults = [found for by_parser, found in ids if by_parser]
@@ -140,9 +143,13 @@ def command_line_faults(machine: Machine) -> list[Fault]:
     faults = [found for _, found in ids]
     for obj in given:
         faults += object_faults(obj)
-    if faults:
-        return faults
-    for obj in given:
+    return faults
+
+
+def late_faults(machine: Machine) -> list[Fault]:
+    """What QEMU sees when all devices are there; it tells one of them"""
+    faults = []
+    for obj in machine.objects:
         faults += machine_faults(machine, obj)
     return faults
 
@@ -163,21 +170,29 @@ def hotplug_node(machine: Machine) -> int:
 
 
 def srat_memory(machine: Machine) -> list[MemoryEntry]:
-    """Without the range for hot-plug"""
+    """In their order.  The range for DIMMs stands in the place of its node, if
+    that is empty, or else at the end."""
     entries = []
     base = RAM_BASE
+    plug_node = hotplug_node(machine) if machine.max_mib else None
+    plug_range = MemoryEntry(plug_node, ANY, ANY, ENABLED | HOT_PLUGGABLE)
     named = {node for obj in machine.objects for node in obj.nodes}
     generic = {node for node, _ in machine.initiators.values()}
     generic |= set(machine.ports.values())
     for node in machine.nodes:
         if node.mib:
-            entries.append(MemoryEntry(node.number, base, node.mib << 20,
+            entries.append(MemoryEntry(node.number, base, node.mib * MIB,
                                        ENABLED))
-            base += node.mib << 20
+            base += node.mib * MIB
         elif not node.cpus and (node.number in named or
                                 node.number not in generic):
-            entries.append(MemoryEntry(node.number, 0, 0,
-                                       ENABLED | HOT_PLUGGABLE))
+            if node.number == plug_node:
+                entries.append(plug_range)
+            else:
+                entries.append(MemoryEntry(node.number, 0, 0,
+                                           ENABLED | HOT_PLUGGABLE))
+    if machine.max_mib and plug_range not in entries:
+        entries.append(plug_range)
     return entries
 
 
@@ -207,6 +222,12 @@ def addresses(machine: Machine) -> dict[str, int]:
     """_ADR of each PCI device, by its path"""
     return {dev.acpi_path(): dev.slot << 16 | dev.function
             for dev in machine.devices.values() if dev.is_pci()}
+
+
+def virtual_function_parents(machine: Machine) -> set[str]:
+    """Where an igb has virtual functions, in slots from 16 on"""
+    return {dev.acpi_path().rpartition('.')[0]
+            for dev in machine.devices.values() if dev.driver == 'igb'}
 
 
 def bridges_on_the_way(machine: Machine) -> set[str]:

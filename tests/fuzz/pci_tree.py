@@ -9,15 +9,16 @@ from machine import Device, Kind, Machine, key_value
 PLUGGABLE = (
     ('pci-testdev', ''), ('edu', ''), ('virtio-rng-pci', ''),
     ('nvme', 'serial=1'), ('e1000e', 'romfile='), ('virtio-serial-pci', ''),
-    ('qemu-xhci', ''), ('virtio-keyboard-pci', ''), ('pvscsi', ''),
+    ('virtio-keyboard-pci', ''), ('pvscsi', ''),
 )
 ENDPOINTS = PLUGGABLE + (
-    ('virtio-net-pci', 'romfile='), ('igb', 'romfile='), ('e1000', 'romfile='),
+    ('qemu-xhci', ''),      # 10.2 does not tell when it has been unplugged
+    ('virtio-net-pci', 'romfile='), ('e1000', 'romfile='),
     ('rtl8139', 'romfile='), ('nec-usb-xhci', ''), ('ich9-ahci', ''),
     ('lsi53c895a', ''), ('megasas', ''), ('virtio-scsi-pci', ''),
     ('secondary-vga', ''), ('ati-vga', 'romfile='), ('intel-hda', ''),
     ('sdhci-pci', ''), ('i6300esb', ''), ('pci-serial', ''), ('tpci200', ''),
-    ('rocker', 'romfile='), ('virtio-gpu-pci', ''), ('mptsas1068', ''),
+    ('virtio-gpu-pci', ''), ('mptsas1068', ''),
     ('ufs', ''), ('usb-ehci', ''), ('pci-ohci', ''), ('tulip', 'romfile='),
     ('ne2k_pci', 'romfile='), ('pvpanic-pci', ''),
 )
@@ -70,7 +71,7 @@ class Tree:
             return False
         return True
 
-    def new_endpoint(self) -> Device:
+    def new_endpoint(self, parent: Device | None) -> Device:
         if self.machine.max_mib and self.machine.nodes and \
                 self.rng.random() < 0.05:
             return self.new_virtio_mem()
@@ -78,8 +79,14 @@ class Tree:
                 if model[0] not in {d.driver for d in
                                     self.machine.devices.values()}]
         driver, properties = self.rng.choice(ENDPOINTS + tuple(once))
+        if parent and parent.kind == Kind.PORT and self.rng.random() < 0.6:
+            driver, properties = self.rng.choice(PLUGGABLE)
+        if parent and parent.kind == Kind.PORT and \
+                not self.machine.children(parent) and self.rng.random() < 0.1:
+            # Its virtual functions take other slots
+            driver, properties = 'igb', 'romfile='
         return self.new('dev', driver, Kind.ENDPOINT, properties=properties,
-                        unpluggable=(driver, properties) in PLUGGABLE)
+                        hot_pluggable=(driver, properties) in PLUGGABLE)
 
     def new_virtio_mem(self) -> Device:
         """An endpoint whose memory is in a node"""
@@ -128,12 +135,13 @@ class Tree:
             buses = [None] * 2 + [dev for dev in devices.values()
                                   if dev.kind in SLOTS]
             parent = self.rng.choice(buses)
-            on_switch = parent and parent.kind == Kind.SWITCH
+            only_bridges = parent and parent.kind in (Kind.SWITCH,
+                                                      Kind.HOST_BRIDGE)
             deep = parent and len(parent.path()) > 6
-            if on_switch or (not deep and self.rng.random() < 0.45):
+            if only_bridges or (not deep and self.rng.random() < 0.45):
                 device = self.new_bridge(parent)
             else:
-                device = self.new_endpoint()
+                device = self.new_endpoint(parent)
             device.parent = parent
             if self.find_address(device):
                 devices[device.id] = device
