@@ -243,10 +243,12 @@ class Life:
         candidates = []
         for port in self.hotplug_ports():
             below = self.machine.children(port)
-            # Only there is the configuration space without a firmware
+            # Only there is the configuration space without a firmware; a
+            # bridge that is unplugged leaves a leak of QEMU's own
             if port.parent is None and below and \
-                    all(dev.hot_pluggable and dev.id not in kept and
-                        not self.dependents(dev) for dev in below):
+                    all(dev.hot_pluggable and dev.kind == Kind.ENDPOINT and
+                        dev.id not in kept and not self.dependents(dev)
+                        for dev in below):
                 candidates.append((port, below))
         if not candidates:
             return False
