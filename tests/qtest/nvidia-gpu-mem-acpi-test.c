@@ -103,6 +103,13 @@ static const RefusedCase refused_cases[] = {
         MEM0 "devid=pxb0: this pxb-pcie is a PCI bridge; "
         "give the id of the device behind it",
     }, {
+        /* QEMU wants a bridge there: an endpoint can't be without one */
+        "devid/directly-on-pxb",
+        "-device pxb-pcie,id=pxb0,bus_nr=128 "
+        "-device pci-testdev,id=gpu2,bus=pxb0 "
+        OBJECT_ARG "id=mem0,devid=gpu2,nodeset=4",
+        "Only PCI/PCIe bridges can be plugged into pxb-pcie",
+    }, {
         "devid/twice",
         GPU0_OBJECT_ARG OBJECT_ARG "id=mem1,devid=gpu0,nodeset=8",
         "is for this device too; a device takes one object, with all its nodes",
