@@ -62,6 +62,13 @@ static const char *object_id(PciDevMemAcpi *dm)
     return object_get_canonical_path_component(OBJECT(dm));
 }
 
+/* Say which object an error is of */
+static void prepend_object(PciDevMemAcpi *dm, Error **errp)
+{
+    error_prepend(errp, "%s object '%s': ", object_get_typename(OBJECT(dm)),
+                  object_id(dm));
+}
+
 static uint32_t last_node(const PciDevMemAcpi *dm)
 {
     return dm->first_node + dm->num_nodes - 1;
@@ -211,8 +218,7 @@ static bool pci_dev_mem_acpi_machine_ready(UserCreatable *uc, Error **errp)
     if (!check_machine(ms, errp) || !find_device(dm, errp) ||
         !check_nodes(dm, ms, errp) ||
         !check_other_objects(dm, errp)) {
-        error_prepend(errp, "%s object '%s': ", object_get_typename(OBJECT(dm)),
-                      object_id(dm));
+        prepend_object(dm, errp);
         return false;
     }
     return true;
@@ -271,8 +277,7 @@ static void pci_dev_mem_acpi_complete(UserCreatable *uc, Error **errp)
         take_nodeset(dm, errp);
     }
     if (*errp) {
-        error_prepend(errp, "%s object '%s': ", object_get_typename(OBJECT(dm)),
-                      object_id(dm));
+        prepend_object(dm, errp);
         return;
     }
 
@@ -284,10 +289,12 @@ static void pci_dev_mem_acpi_complete(UserCreatable *uc, Error **errp)
 
 static bool check_settable(PciDevMemAcpi *dm, const char *name, Error **errp)
 {
+    ERRP_GUARD();
+
     if (dm->num_nodes) {
-        error_setg(errp, "%s object '%s': %s can't be changed; "
-                   "delete the object and add a new one",
-                   object_get_typename(OBJECT(dm)), object_id(dm), name);
+        error_setg(errp, "%s can't be changed; "
+                   "delete the object and add a new one", name);
+        prepend_object(dm, errp);
         return false;
     }
     return true;
