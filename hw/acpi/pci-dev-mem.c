@@ -393,6 +393,20 @@ static const TypeInfo pci_dev_mem_acpi_types[] = {
 
 DEFINE_TYPES(pci_dev_mem_acpi_types)
 
+const char *pci_dev_mem_acpi_node_device(uint32_t node)
+{
+    g_autoptr(GPtrArray) objects = all_objects();
+
+    for (guint i = 0; i < objects->len; i++) {
+        PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
+
+        if (node - dm->first_node < dm->num_nodes) {
+            return dm->devid;
+        }
+    }
+    return NULL;
+}
+
 void pci_dev_mem_acpi_find_nodes(unsigned long *nodes)
 {
     g_autoptr(GPtrArray) objects = all_objects();

@@ -435,6 +435,58 @@ static void test_qmp_unchangeable(void)
     qtest_quit(qts);
 }
 
+/* Is it in the output of "info numa" as a line of its own? */
+static void assert_numa_device(QTestState *qts, int node, const char *devid)
+{
+    g_autofree char *info = qtest_hmp(qts, "info numa");
+    g_autofree char *prefix = g_strdup_printf("\nnode %d device:", node);
+    g_autofree char *line = g_strdup_printf("%s %s\r\n", prefix, devid);
+
+    if (devid) {
+        g_assert_nonnull(strstr(info, line));
+    } else {
+        g_assert_null(strstr(info, prefix));
+    }
+}
+
+static void test_info_numa(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS GPU0_OBJECT_ARG
+                                 OBJECT_ARG "id=mem1,devid=gpu1,nodeset=9");
+
+    assert_numa_device(qts, 0, NULL);
+    assert_numa_device(qts, 3, NULL);
+    for (int node = 4; node <= 7; node++) {
+        assert_numa_device(qts, node, "gpu0");
+    }
+    assert_numa_device(qts, 8, NULL);
+    assert_numa_device(qts, 9, "gpu1");
+    qtest_qmp_assert_success(qts, "{'execute': 'object-del', "
+                             "'arguments': {'id': 'mem0'}}");
+    assert_numa_device(qts, 4, NULL);
+    assert_numa_device(qts, 9, "gpu1");
+    qtest_quit(qts);
+}
+
+/* Where no object is, no line is more than there was */
+static void test_info_numa_unchanged(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS);
+    g_autofree char *info = qtest_hmp(qts, "info numa");
+    g_auto(GStrv) lines = g_strsplit(info, "\r\n", 0);
+
+    g_assert_cmpstr(lines[0], ==, "10 nodes");
+    for (int node = 0; node < 10; node++) {
+        g_autofree char *plugged =
+            g_strdup_printf("node %d plugged: 0 MB", node);
+
+        g_assert_true(g_str_has_prefix(lines[3 * node + 2], "node "));
+        g_assert_cmpstr(lines[3 * node + 3], ==, plugged);
+    }
+    g_assert_cmpstr(lines[31], ==, "");
+    qtest_quit(qts);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -474,5 +526,8 @@ int main(int argc, char **argv)
                    test_preconfig_accepted);
     qtest_add_func("/nvidia-gpu-mem-acpi/qmp/unchangeable",
                    test_qmp_unchangeable);
+    qtest_add_func("/nvidia-gpu-mem-acpi/info-numa/devices", test_info_numa);
+    qtest_add_func("/nvidia-gpu-mem-acpi/info-numa/without-object",
+                   test_info_numa_unchanged);
     return g_test_run();
 }

@@ -54,6 +54,15 @@ struct PciDevMemAcpiMachineClass {
 };
 
 /**
+ * pci_dev_mem_acpi_node_device:
+ * @node: node number
+ *
+ * Returns: the id of the device that an object gives @node to, or %NULL where
+ *     no object has it.  It is the object's, valid as long as that.
+ */
+const char *pci_dev_mem_acpi_node_device(uint32_t node);
+
+/**
  * pci_dev_mem_acpi_find_nodes:
  * @nodes: bitmap of MAX_NODES bits, overwritten: the nodes of all objects
  *
