@@ -10,6 +10,7 @@
 #include "hw/acpi/numa-empty-nodes.h"
 #include "hw/acpi/pci.h"
 #include "system/numa.h"
+#include "trace.h"
 
 void numa_find_cpu_nodes(MachineState *ms, unsigned long *nodes)
 {
@@ -72,6 +73,7 @@ void build_srat_empty_node(GArray *table_data, MachineState *ms,
         base = ms->device_memory->base;
         length = memory_region_size(&ms->device_memory->mr);
     }
+    trace_acpi_srat_empty_node(node, base, length);
     build_srat_memory(table_data, base, length, node,
                       MEM_AFFINITY_ENABLED | MEM_AFFINITY_HOTPLUGGABLE);
 }

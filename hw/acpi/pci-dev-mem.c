@@ -407,7 +407,7 @@ const char *pci_dev_mem_acpi_node_device(uint32_t node)
     return NULL;
 }
 
-void pci_dev_mem_acpi_find_nodes(unsigned long *nodes)
+void pci_dev_mem_acpi_find_srat_nodes(unsigned long *nodes)
 {
     g_autoptr(GPtrArray) objects = all_objects();
 
@@ -416,6 +416,9 @@ void pci_dev_mem_acpi_find_nodes(unsigned long *nodes)
         PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
 
         bitmap_set(nodes, dm->first_node, dm->num_nodes);
+        PCI_DEV_MEM_ACPI_GET_CLASS(dm)->trace_srat(object_id(dm),
+                                                   dm->first_node,
+                                                   last_node(dm));
     }
 }
 
@@ -434,9 +437,8 @@ static void append_property(Aml *properties, const char *name, uint32_t value)
  */
 static Aml *build_dsd(PciDevMemAcpi *dm)
 {
-    const PciDevMemNames *names[] = {
-        &general_names, &PCI_DEV_MEM_ACPI_GET_CLASS(dm)->driver_names,
-    };
+    const PciDevMemAcpiClass *dmc = PCI_DEV_MEM_ACPI_GET_CLASS(dm);
+    const PciDevMemNames *names[] = { &general_names, &dmc->driver_names };
     Aml *dsd = aml_package(2);
     Aml *properties = aml_package(2 * ARRAY_SIZE(names));
 
@@ -446,6 +448,7 @@ static Aml *build_dsd(PciDevMemAcpi *dm)
     }
     aml_append(dsd, aml_touuid("DAFFD814-6EBA-4D8C-8A91-BC9BBF4AA301"));
     aml_append(dsd, properties);
+    dmc->trace_dsd(object_id(dm), dm->devid, dm->first_node, dm->num_nodes);
     return aml_name_decl("_DSD", dsd);
 }
 

@@ -252,6 +252,36 @@ static void test_initiator_node_named(void)
     qtest_quit(qts);
 }
 
+#ifdef CONFIG_TRACE_LOG
+/* Each entry and each _DSD that is built leaves a line in the log */
+static void test_trace(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("gpu-mem-XXXXXX", NULL);
+    g_autofree char *file = g_build_filename(dir, "trace.log", NULL);
+    g_autofree char *log = NULL;
+    QTestState *qts = qtest_initf(MACHINE_ARGS EMPTY_ARGS
+        GPU_DEVICE "id=gpu0 " OBJECT "id=mem0,devid=gpu0,nodeset=3-8 "
+        "-trace nvidia_gpu_mem_acpi_* -trace acpi_srat_empty_node -D %s",
+        file);
+
+    qtest_quit(qts);
+    g_assert_true(g_file_get_contents(file, &log, NULL, NULL));
+    g_assert_nonnull(strstr(log, "nvidia_gpu_mem_acpi_srat "
+                            "object 'mem0': nodes 3-8\n"));
+    g_assert_nonnull(strstr(log, "nvidia_gpu_mem_acpi_dsd object 'mem0': "
+                            "device 'gpu0': pxm start 3 count 6\n"));
+    for (int node = CPU_NODES; node <= LAST_NODE; node++) {
+        g_autofree char *line = g_strdup_printf(
+            "acpi_srat_empty_node node %d: base 0x0 length 0x0\n", node);
+
+        g_assert_nonnull(strstr(log, line));
+    }
+    g_assert_null(strstr(log, "acpi_srat_empty_node node 1:"));
+    unlink(file);
+    rmdir(dir);
+}
+#endif
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -270,5 +300,8 @@ int main(int argc, char **argv)
                    test_initiator_node_named);
     qtest_add_func("/nvidia-gpu-mem-acpi/nodes/hotplug-range",
                    test_hotplug_range);
+#ifdef CONFIG_TRACE_LOG
+    qtest_add_func("/nvidia-gpu-mem-acpi/trace", test_trace);
+#endif
     return g_test_run();
 }

@@ -35,6 +35,12 @@ struct PciDevMemAcpiClass {
 
     /* The names that the driver looks for, beside the general ones */
     PciDevMemNames driver_names;
+
+    /* Trace events: an object's nodes get into the SRAT, its _DSD is built */
+    void (*trace_srat)(const char *id, uint32_t first_node,
+                       uint32_t last_node);
+    void (*trace_dsd)(const char *id, const char *devid, uint32_t pxm_start,
+                      uint32_t pxm_count);
 };
 
 /*
@@ -63,13 +69,15 @@ struct PciDevMemAcpiMachineClass {
 const char *pci_dev_mem_acpi_node_device(uint32_t node);
 
 /**
- * pci_dev_mem_acpi_find_nodes:
+ * pci_dev_mem_acpi_find_srat_nodes:
  * @nodes: bitmap of MAX_NODES bits, overwritten: the nodes of all objects
+ *
+ * Find, and trace, what gets into the SRAT that is being built.
  *
  * An object may name the node of a generic initiator, which is no empty node
  * otherwise: driver and initiator then have the node in common.
  */
-void pci_dev_mem_acpi_find_nodes(unsigned long *nodes);
+void pci_dev_mem_acpi_find_srat_nodes(unsigned long *nodes);
 
 /**
  * pci_dev_mem_acpi_build_dsdt:
