@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Checks of a booted guest.  Each gets its report; its docstring names it."""
 
+import os
 import re
+import struct
+import tempfile
+import xml.etree.ElementTree as ElementTree
 
+import picture
 import report
 
 
@@ -89,4 +94,57 @@ def numactl(mb):
             line = f'node {node} size: {mb[node]} MB'
             if line not in sizes:
                 raise Failure(f'no line "{line}", but {sizes}')
+    return check
+
+
+def topology(nodes, mb):
+    def check(found):
+        """hwloc in the guest sees each node, its CPUs and its memory"""
+        things = list(ElementTree.fromstring(found.topology).iter('object'))
+        have = {int(node.get('os_index')):
+                (int(node.get('cpuset'), 16).bit_count(),
+                 int(node.get('local_memory', 0)) // 1024)
+                for node in things if node.get('type') == 'NUMANode'}
+        want = {node: (2, found.memory[node].total_kb) for node in (0, 1)}
+        want |= {node: (0, 1024 * mb.get(node, 0)) for node in nodes}
+        same('nodes (CPUs, kB)', have, want)
+        addresses = [thing.get('pci_busid') for thing in things]
+        for gpu in found.gpus:
+            if gpu.address not in addresses:
+                raise Failure(f'no PCI device {gpu.address}')
+    return check
+
+
+def _png_size(data):
+    """The width and height of a whole PNG."""
+    if not (data.startswith(b'\x89PNG\r\n\x1a\n') and b'IEND' in data[-12:]):
+        raise Failure('the PNG is none, or is cut off')
+    return struct.unpack_from('>II', data, 16)
+
+
+def drawing(nodes, mb):
+    def check(found):
+        """the topology is drawn as SVG and PNG, with the GPUs' names"""
+        with tempfile.TemporaryDirectory() as out:
+            same('what failed', picture.draw(out, found), [])
+            svg = ElementTree.parse(os.path.join(out, picture.SVG)).getroot()
+            with open(os.path.join(out, picture.PNG), 'rb') as file:
+                width, height = _png_size(file.read())
+        if width < 300 or height < 150:
+            raise Failure(f'the PNG has {width} x {height} dots')
+        same('what an SVG viewer scales by', svg.get('viewBox'),
+             f'0 0 {svg.get("width")} {svg.get("height")}'.replace('px', ''))
+
+        texts = [text.text for text in svg.findall('.//{*}text')]
+        same('GPU nodes drawn',
+             sorted(text for text in texts if text.startswith('GPU node ')),
+             sorted(f'GPU node {node}' + (f' ({mb[node]}MB)' if node in mb
+                                          else '') for node in nodes))
+        for node in (0, 1):
+            if not any(re.fullmatch(rf'NUMANode {node} \(\d+MB\)', text)
+                       for text in texts):
+                raise Failure(f'no CPU node {node} in {texts}')
+        for gpu in found.gpus:
+            if f'GPU {gpu.address.removeprefix("0000:")}' not in texts:
+                raise Failure(f'no GPU {gpu.address} in {texts}')
     return check

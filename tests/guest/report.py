@@ -56,6 +56,7 @@ class Report:
     gpus: list[Gpu] = dataclasses.field(default_factory=list)
     memory: dict[int, NodeMemory] = dataclasses.field(default_factory=dict)
     numactl: str = ''
+    topology: str = ''      # hwloc's XML
     hmat_lines: list[str] = dataclasses.field(default_factory=list)
     initiators: dict[int, dict[str, int | None]] = dataclasses.field(
         default_factory=dict)
@@ -169,6 +170,7 @@ def parse(log):
         node, online, total_kb = map(int, line.split())
         report.memory[node] = NodeMemory(online // MIB, total_kb)
     report.numactl = '\n'.join(sections.get('numactl', []))
+    report.topology = '\n'.join(sections.get('topology', []))
     for line in sections.get('initiators', []):
         node, name, *value = line.split()
         report.initiators.setdefault(int(node), {})[name] = (

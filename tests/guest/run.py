@@ -12,6 +12,7 @@ sys.dont_write_bytecode = True      # the source directory stays clean
 
 import guest                        # noqa: E402
 import machine                      # noqa: E402
+import picture                      # noqa: E402
 import report                       # noqa: E402
 
 
@@ -48,21 +49,22 @@ def disassemble(out, name):
 
 
 def keep(out, found):
-    """Leave tables and numactl's output in out; returns what failed."""
+    """Leave tables, numactl's output and the picture; returns what failed."""
     for name, table in found.tables.items():
         with open(os.path.join(out, f'{name}.dat'), 'wb') as file:
             file.write(table)
     with open(os.path.join(out, 'numactl.txt'), 'w') as file:
         file.write(found.numactl + '\n')
-    return [fault for name in found.tables
-            if (fault := disassemble(out, name))]
+    faults = [fault for name in found.tables
+              if (fault := disassemble(out, name))]
+    return faults + picture.draw(out, found)
 
 
 def forget_last_run(out):
     """What an earlier run left must not pass for this one's."""
-    for name in ('numactl.txt', *(f'{table}.{suffix}'
-                                  for table in report.TABLES
-                                  for suffix in ('dat', 'dsl'))):
+    tables = (f'{table}.{suffix}' for table in report.TABLES
+              for suffix in ('dat', 'dsl'))
+    for name in ('numactl.txt', *tables, *picture.FILES):
         try:
             os.remove(os.path.join(out, name))
         except FileNotFoundError:
@@ -85,6 +87,10 @@ def show(found, out):
     said = guest.read_stderr(out)
     if said:
         print(f'QEMU says: {said}')
+    for name in picture.FORMATS:
+        path = os.path.join(out, name)
+        if os.path.exists(path):
+            print(f'picture: {path}')
     print(f'logs and tables: {out}')
 
 

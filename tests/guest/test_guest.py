@@ -14,8 +14,8 @@ import guest                        # noqa: E402
 import machine                      # noqa: E402
 import report                       # noqa: E402
 from checks import (                # noqa: E402
-    Failure, log_lines, memory, node_map, numactl, paths, properties, same,
-    srat_bytes)
+    Failure, drawing, log_lines, memory, node_map, numactl, paths, properties,
+    same, srat_bytes, topology)
 from memory_devices import MemoryDevice     # noqa: E402
 from numa_checks import (           # noqa: E402
     distances, hmat_accepted, hmat_read, hmat_table, initiators, plug_range)
@@ -46,7 +46,9 @@ BOOTS = (
         properties((2, 8)),
         node_map((2, 8)),
         memory(range(2, 10), {2: 1024}),
-        numactl({2: 1024}))),
+        numactl({2: 1024}),
+        topology(range(2, 10), {2: 1024}),
+        drawing(range(2, 10), {2: 1024}))),
     ('two-gpus', machine.Machine(gpus=2, nodes=7), (
         log_lines(range(2, 16)),
         srat_bytes(range(2, 16)),
@@ -58,7 +60,9 @@ BOOTS = (
     ('two-gpus-below-pxb', machine.Machine(gpus=2, nodes=7, below_pxb=True), (
         paths(r'\\_SB_\.PC80\..+', r'\\_SB_\.PC90\..+'),
         properties((2, 7), (9, 7)),
-        memory(range(2, 16), {2: 1024, 9: 1024}))),
+        memory(range(2, 16), {2: 1024, 9: 1024}),
+        topology(range(2, 16), {2: 1024, 9: 1024}),
+        drawing(range(2, 16), {2: 1024, 9: 1024}))),
     # The highest node that is no GPU's has the range, but none of the memory
     ('memory-devices', machine.Machine(
         nodes=4, spare_nodes=4, devices=(
