@@ -20,6 +20,7 @@ from memory_devices import MemoryDevice     # noqa: E402
 from numa_checks import (           # noqa: E402
     distances, hmat_accepted, hmat_read, hmat_table, initiators, plug_range)
 from performance import Performance         # noqa: E402
+from tap import Tap                 # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -116,35 +117,7 @@ REFUSALS = (
 )
 
 
-# --- TAP ------------------------------------------------------------------
-
-class Tap:
-    def __init__(self, count):
-        self.number = self.failures = 0
-        print(f'TAP version 13\n1..{count}', flush=True)
-
-    def diagnose(self, text):
-        for line in str(text).splitlines():
-            print(f'# {line}', flush=True)
-
-    def point(self, name, check, *args):
-        """One test: ok unless the check raises."""
-        self.number += 1
-        failure = None
-        try:
-            check(*args)
-        except (Failure, guest.BootError, machine.MachineError) as error:
-            failure = str(error)
-        # Whatever a broken report makes a check raise is a failed check.
-        except Exception as error:  # pylint: disable=broad-except
-            failure = f'{type(error).__name__}: {error}'
-        print(f'{"not ok" if failure else "ok"} {self.number} - {name}',
-              flush=True)
-        if failure:
-            self.failures += 1
-            self.diagnose(failure)
-        return not failure
-
+# --- boots -----------------------------------------------------------------
 
 def test_boot(tap, args, name, vm, checks):
     out = os.path.join(args.out, name)
