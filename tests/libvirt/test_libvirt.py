@@ -1,0 +1,326 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The documented libvirt domains, under a libvirt daemon of the test's own."""
+
+import argparse
+import dataclasses
+import difflib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True      # the source directory stays clean
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.append(os.path.join(TOP, 'tests', 'guest'))
+
+import guest                        # noqa: E402
+import machine                      # noqa: E402
+import report                       # noqa: E402
+from checks import (                # noqa: E402
+    Failure, log_lines, memory, node_map, numactl, paths, properties, same,
+    srat_bytes)
+from console import Console         # noqa: E402
+from daemon import Daemon           # noqa: E402
+from domain import Files, for_this_machine      # noqa: E402
+from tap import Tap                 # noqa: E402
+
+STATE_WITHIN = 60       # seconds; libvirt hears of QEMU's end by itself
+SHARED_MEMORY = '/dev/shm'
+LOG_TAIL = 40
+
+
+def complete(vm):
+    def check(found):
+        """nothing that the guest should have is missing"""
+        same('missing', report.missing(found, vm), [])
+    return check
+
+
+def near(bridges):
+    def check(found):
+        """each GPU's host bridge is near its socket (_PXM)"""
+        # In AML: the name of a host bridge, what names it, Name (_PXM, n)
+        same('nodes of the host bridges',
+             {name.decode(): node[0] for name, node in re.findall(
+                 rb'\x82[^\x82]{0,3}(PC[0-9A-F]{2})[^\x82]*?\x08_PXM\x0a?(.)',
+                 found.tables['DSDT'], re.DOTALL)}, bridges)
+    return check
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    document: str           # in its file's name
+    vm: machine.Machine     # what the guest should come to have
+    objects: dict[str, tuple[str, range]]       # id: devid, nodeset
+    checks: tuple
+
+    def path(self):
+        return os.path.join(TOP, 'docs', 'system', 'devices',
+                            f'nvidia-gpu-mem-acpi-{self.document}.xml')
+
+    def text(self):
+        with open(self.path()) as file:
+            return file.read()
+
+
+CASES = (
+    Case('one-gpu', machine.Machine(),
+         {'mem0': ('ua-nvgrace0', range(2, 10))}, (
+             log_lines(range(2, 10)),
+             srat_bytes(range(2, 10)),
+             paths(r'\\_SB_\.PCI0\.S[0-9A-F]{2}_\.S00_'),
+             properties((2, 8)),
+             node_map((2, 8)),
+             memory(range(2, 10), {2: 1024}),
+             numactl({2: 1024}))),
+    Case('two-gpus', machine.Machine(gpus=2, nodes=7, below_pxb=True),
+         {'mem0': ('ua-nvgrace0', range(2, 9)),
+          'mem1': ('ua-nvgrace1', range(9, 16))}, (
+             log_lines(range(2, 16)),
+             srat_bytes(range(2, 16)),
+             paths(r'\\_SB_\.PC80\..+', r'\\_SB_\.PC90\..+'),
+             near({'PC80': 0, 'PC90': 1}),
+             properties((2, 7), (9, 7)),
+             node_map((2, 7), (9, 7)),
+             memory(range(2, 16), {2: 1024, 9: 1024}),
+             numactl({2: 1024, 9: 1024}))),
+)
+
+
+# --- the documents as they stand ------------------------------------------
+
+def schema(case):
+    """libvirt's schema has no objection"""
+    try:
+        done = subprocess.run(
+            ['virt-xml-validate', case.path(), 'domain'], text=True,
+            stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise Failure('virt-xml-validate is missing: install libvirt-clients '
+                      'and libxml2-utils') from None
+    if done.returncode:
+        raise Failure(done.stderr or done.stdout)
+
+
+def in_readme(case):
+    """README.md shows the same domain"""
+    with open(os.path.join(TOP, 'README.md')) as file:
+        shown = re.search(r'(?ms)^### libvirt$.*?^```xml\n(.*?)^```$',
+                          file.read())
+    if not shown:
+        raise Failure('README.md has no block of XML below "### libvirt"')
+    # Of the file all but the comment with its license
+    differences = list(difflib.unified_diff(
+        case.text().split('-->\n', 1)[1].splitlines(), shown[1].splitlines(),
+        os.path.basename(case.path()), 'README.md', lineterm=''))
+    same('differences', '\n'.join(differences), '')
+
+
+# --- a domain under the daemon --------------------------------------------
+
+class Domain:
+    """Its steps in their order; each one's docstring names it."""
+
+    def __init__(self, daemon, files, case, out):
+        listener, path = daemon.listen(f'console-{case.document}',
+                                       socket.SOCK_STREAM)
+        self._console = Console(listener)
+        self._daemon, self._case, self._out = daemon, case, out
+        self._files = dataclasses.replace(files, console=path)
+        self._name = re.search('<name>(.*?)</name>', case.text())[1]
+        self.found = report.Report()
+        os.makedirs(out, exist_ok=True)
+
+    def define(self):
+        """libvirt defines it"""
+        memory_mb = sum(self._case.vm.memory().values())
+        text = for_this_machine(
+            self._case.text(), self._files, self._case.vm.gpus,
+            f'{machine.KERNEL_ARGS} online_mb={memory_mb}')
+        path = os.path.join(self._out, 'domain.xml')
+        with open(path, 'w') as file:
+            file.write(text)
+        self._daemon.virsh('define', '--validate', self._daemon.copy(path))
+
+    def start(self):
+        """it starts, paused"""
+        self._daemon.virsh('start', '--paused', self._name)
+        same('state', self._state(), 'paused')
+        if len(self._daemon.processes()) < 2:
+            raise Failure('there is no process beside the daemon')
+
+    def read_back(self):
+        """its objects have the properties that the document gives them"""
+        same('objects', {name: (self._property(name, 'devid'),
+                                self._property(name, 'nodeset'))
+                         for name in self._case.objects},
+             {name: (devid, list(nodes))
+              for name, (devid, nodes) in self._case.objects.items()})
+
+    def boot(self):
+        """the guest reports and powers off"""
+        self._daemon.virsh('resume', self._name)
+        self._console.follow(os.path.join(self._out, guest.LOG),
+                             guest.DEADLINE)
+        log = guest.read_log(self._out)
+        if '@@ done' not in log:
+            raise Failure('QEMU ended before the guest had reported')
+        self.found = report.parse(log)
+        self._await_shut_off()
+
+    def destroy(self):
+        """it starts once more and is destroyed"""
+        self._daemon.virsh('start', '--paused', self._name)
+        self._daemon.virsh('destroy', self._name)
+        same('state', self._state(), 'shut off')
+
+    def undefine(self):
+        """it is undefined, with its firmware's variables"""
+        variables = re.search('<nvram.*>(.*)</nvram>',
+                              self._daemon.virsh('dumpxml', self._name))[1]
+        if not os.path.exists(variables):
+            raise Failure(f'{variables} was never there')
+        self._daemon.virsh('undefine', '--nvram', self._name)
+        if self._name in self._daemon.virsh('list', '--all', '--name').split():
+            raise Failure(f'{self._name} is still defined')
+        if os.path.exists(variables):
+            raise Failure(f'{variables} is still there')
+
+    def _state(self):
+        return self._daemon.virsh('domstate', self._name)
+
+    def _property(self, name, which):
+        answer = self._daemon.virsh(
+            'qemu-monitor-command', self._name,
+            json.dumps({'execute': 'qom-get',
+                        'arguments': {'path': f'/objects/{name}',
+                                      'property': which}}))
+        return json.loads(answer).get('return', answer)
+
+    def _await_shut_off(self):
+        """QEMU closes the console a moment before libvirt knows its end."""
+        until = time.monotonic() + STATE_WITHIN
+        while (state := self._state()) != 'shut off':
+            if time.monotonic() > until:
+                raise Failure(f'the guest is off, but the domain {state} '
+                              f'after {STATE_WITHIN} s')
+
+
+def points(case):
+    """What is tested of a case, and whether it is a step or a check."""
+    return (*((step, True) for step in (Domain.define, Domain.start,
+                                        Domain.read_back, Domain.boot)),
+            *((check, False) for check in (*case.checks, complete(case.vm))),
+            (Domain.destroy, True), (Domain.undefine, True))
+
+
+def show_logs(tap, daemon, out=None):
+    for path in [*daemon.logs(), *([os.path.join(out, guest.LOG)]
+                                   if out else [])]:
+        tap.diagnose(f'the end of {os.path.basename(path)}:')
+        try:
+            with open(path, errors='replace') as file:
+                for line in file.read().splitlines()[-LOG_TAIL:]:
+                    tap.diagnose(f'    {line}')
+        except FileNotFoundError:
+            tap.diagnose('    there is none')
+
+
+def test_domain(tap, daemon, files, case, out):
+    failures_before = tap.failures
+    domain = Domain(daemon, files, case, out)
+    ready = True        # all steps so far have passed
+    for test, is_step in points(case):
+        def run(test=test, subject=domain if is_step else domain.found):
+            if not ready:
+                raise Failure('a step before this one failed')
+            test(subject)
+        passed = tap.point(f'{case.document}: {test.__doc__}', run)
+        ready = ready and (passed or not is_step)
+    if tap.failures > failures_before:
+        show_logs(tap, daemon, out)
+
+
+# --- the daemon -----------------------------------------------------------
+
+def answers(daemon):
+    """a daemon of our own answers"""
+    daemon.start()
+    daemon.virsh('list', '--all')
+
+
+def stops(daemon):
+    """the daemon ends when it is told to, and nothing is left running"""
+    daemon.stop()
+    same('processes left', daemon.processes(), [])
+
+
+def files_for(daemon, args):
+    """The guest's files where the daemon's user can read them."""
+    def of_guest(name):
+        return daemon.copy(os.path.join(args.guest, name))
+    return Files(qemu=daemon.copy(args.qemu),
+                 firmware=of_guest('AAVMF_CODE.fd'),
+                 variables=of_guest('AAVMF_VARS.fd'),
+                 kernel=of_guest('vmlinuz'),
+                 initrd=of_guest('initramfs.cpio.gz'),
+                 console='',
+                 shared_memory=os.path.basename(daemon.folder) + '-')
+
+
+def clean_up(daemon, out):
+    """Keep the logs, and nothing else: shared memory outlives its domain."""
+    for path in daemon.logs():
+        shutil.copyfile(path, os.path.join(out, os.path.basename(path)))
+    daemon.clean_up()
+    for name in os.listdir(SHARED_MEMORY):
+        if name.startswith(os.path.basename(daemon.folder)):
+            os.remove(os.path.join(SHARED_MEMORY, name))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--qemu', required=True, metavar='PATH')
+    parser.add_argument('--guest', required=True, metavar='DIR',
+                        help='what build-guest made')
+    parser.add_argument('--out', required=True, metavar='DIR',
+                        help='gets logs')
+    args = parser.parse_args()
+    os.makedirs(args.out, exist_ok=True)
+
+    tap = Tap(1 + sum(1 + len(points(case)) for case in CASES) + 2)
+    tap.point(f'{CASES[0].document}: {in_readme.__doc__}', in_readme,
+              CASES[0])
+    for case in CASES:
+        tap.point(f'{case.document}: {schema.__doc__}', schema, case)
+
+    daemon = Daemon()
+    try:
+        if tap.point(answers.__doc__, answers, daemon):
+            files = files_for(daemon, args)
+            for case in CASES:
+                test_domain(tap, daemon, files, case,
+                            os.path.join(args.out, case.document))
+            tap.point(stops.__doc__, stops, daemon)
+        else:
+            show_logs(tap, daemon)
+    except Failure as error:        # a file of the guest is missing
+        print(f'Bail out! {error}')
+        sys.exit(1)
+    finally:
+        clean_up(daemon, args.out)
+    sys.exit(1 if tap.failures else 0)
+
+
+if __name__ == '__main__':
+    # So that all ends with us: as with an interrupt, "finally" runs.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    main()
