@@ -4,6 +4,12 @@
 BUILD := $(CURDIR)/build
 -include config.mk
 
+# make BASE=10.2 ...: with another base, which has a build folder of its own
+BASE :=
+ifneq ($(BASE),)
+BUILD := $(CURDIR)/build-$(notdir $(BASE:/=))
+endif
+
 # make run: how many GPUs, how many nodes each, what QEMU is given besides
 GPUS := 1
 NODES :=
@@ -13,15 +19,25 @@ QEMU_ARGS :=
 N := 10000
 SEED :=
 
+# make series: where the patches are written to
+OUT = $(BUILD)/series
+
+# make install, make uninstall: below which folder; empty: that of ./configure
+PREFIX :=
+
 GUEST := $(BUILD)/guest
 
-.PHONY: all run check fuzz install clean distclean help
+.PHONY: all run check fuzz docs install uninstall series check-series clean \
+    distclean help
+
+# More than one of the scripts brings the base in step with this tree
+.NOTPARALLEL:
 
 all: $(BUILD)/build.ninja
 	@scripts/build-qemu $(BUILD)
 
 $(BUILD)/build.ninja:
-	@./configure --build=$(BUILD)
+	@./configure --build=$(BUILD) $(if $(BASE),--base=$(BASE))
 
 run: all
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
@@ -30,17 +46,36 @@ run: all
 	    $(if $(NODES),--nodes $(NODES)) -- $(QEMU_ARGS)
 
 check: $(BUILD)/build.ninja
+	@scripts/host-packages $(BUILD) docs tests
 	@scripts/run-tests $(BUILD)
 
 fuzz: all
 	@tests/fuzz/fuzz.py --qemu $(BUILD)/qemu-system-aarch64 --count $(N) \
 	    --jobs $$(nproc) $(if $(SEED),--seed $(SEED))
 
-install: all
-	@scripts/install-qemu $(BUILD)
+docs: $(BUILD)/build.ninja
+	@scripts/host-packages $(BUILD) docs
+	@scripts/build-docs $(BUILD)
+
+install: all docs
+	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
+	@scripts/install-qemu $(BUILD) $(GUEST) '$(PREFIX)'
+
+uninstall:
+	@scripts/uninstall-qemu $(BUILD) '$(PREFIX)'
+
+series: $(BUILD)/build.ninja
+	@scripts/apply-tree $(BUILD)
+	@scripts/make-series $(BUILD) $(OUT)
+
+check-series: series
+	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
+	@scripts/check-series $(BUILD)
 
 clean:
-	rm -rf $(BUILD)/guest $(BUILD)/guest-test $(BUILD)/run $(BUILD)/log
+	rm -rf $(BUILD)/guest $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
+	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/series $(BUILD)/check-series \
+	    $(BUILD)/vfio
 	[ ! -d $(BUILD)/qemu ] || ninja -C $(BUILD)/qemu -t clean
 
 distclean:
@@ -53,7 +88,13 @@ help:
 	@echo "                (GPUS=2, NODES=7, QEMU_ARGS='...')"
 	@echo "make check      run all tests"
 	@echo "make fuzz       run random machines (N=10000, SEED=random)"
-	@echo "make install    install QEMU below the prefix (DESTDIR=...)"
+	@echo "make docs       make QEMU's documents, with our pages in them"
+	@echo "make install    install QEMU, its firmware and its documents"
+	@echo "                (PREFIX=/usr/local, DESTDIR=...)"
+	@echo "make uninstall  remove what was installed (PREFIX, DESTDIR as then)"
+	@echo "make series     write the patch series (OUT=$(BUILD)/series)"
+	@echo "make check-series  apply, compile and test it patch by patch"
 	@echo "make clean      remove what was built, keep what was fetched"
 	@echo "make distclean  remove the build folder"
+	@echo "BASE=10.2 with any of these takes another QEMU, in build-10.2."
 	@echo "./configure --help tells what can be chosen before."

@@ -43,8 +43,8 @@ def _replaced(files, kernel_args):
         ("<cpu mode='host-passthrough'>", 1,
          "<cpu mode='custom' match='exact'><model>max</model>"),
         ('/usr/local/bin/qemu-system-aarch64', 1, files.qemu),
-        ('/usr/share/AAVMF/AAVMF_CODE.fd', 1, files.firmware),
-        ('/usr/share/AAVMF/AAVMF_VARS.fd', 1, files.variables),
+        ('/usr/local/share/qemu/edk2-aarch64-code.fd', 1, files.firmware),
+        ('/usr/local/share/qemu/edk2-arm-vars.fd', 1, files.variables),
         ("""\
     <disk type='file' device='disk'>
       <driver name='qemu' type='qcow2'/>
