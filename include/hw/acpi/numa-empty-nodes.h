@@ -49,11 +49,11 @@ uint32_t numa_hotplug_node(MachineState *ms, const unsigned long *device_nodes);
  * @plug_node: the node that has the range for DIMMs, if @ms has one
  * @node: node number, which is also its proximity domain
  *
- * If @node is one of @empty_nodes, append its Memory Affinity Structure, Enabled
- * and Hot Pluggable: for @plug_node with the range for DIMMs, for the others
- * without an address range.  To be called for each node in ascending order,
- * where the SRAT builder describes the node's boot memory: Linux numbers its
- * nodes in the order in which it meets them in the table.  A node with both
+ * If @node is one of @empty_nodes, append its Memory Affinity Structure,
+ * Enabled and Hot Pluggable: for @plug_node with the range for DIMMs, for the
+ * others without an address range.  To be called for each node in ascending
+ * order, where the SRAT builder describes the node's boot memory: Linux numbers
+ * its nodes in the order in which it meets them in the table.  A node with both
  * entries would have Linux complain that they overlap.
  *
  * ACPI 6.5, 5.2.16.2 Memory Affinity Structure
