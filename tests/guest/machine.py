@@ -10,7 +10,7 @@ from memory_devices import MemoryDevice, ram_size
 from performance import Performance, distance_args
 
 CPU_NODES = 2
-NODE_MB = 1024              # of each CPU node, and each GPU's memory
+NODE_MB = 1024
 GUEST_MAX_NODES = 16        # CONFIG_NODES_SHIFT=4 of Debian's arm64 kernel
 DEFAULT_NODES = 8           # one for each partition that a GPU can have
 FIRST_GPU_SLOT = 4
@@ -56,7 +56,7 @@ def have_kvm():
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """GPUs with their empty nodes, beside two CPU nodes of 1 GiB.
+    """GPUs with their empty nodes, beside two CPU nodes.
 
     In this order: CPU nodes, spare nodes, the nodes of each GPU.
     """
@@ -67,6 +67,9 @@ class Machine:
     devices: tuple[MemoryDevice, ...] = ()
     distances: tuple[tuple[int, ...], ...] = ()     # a row for each node
     performance: Performance | None = None          # makes a HMAT
+    # The -device that plays each GPU: without it, memory behind an ivshmem
+    gpu_devices: tuple[str, ...] = ()
+    node_mb: int = NODE_MB      # of each CPU node, and each GPU's memory
 
     def check(self):
         """Refuse what the guest's kernel can't take."""
@@ -102,21 +105,21 @@ class Machine:
 
     def memory(self):
         """The nodes that come to have memory, with its MB."""
-        memory = {node: NODE_MB for node in range(CPU_NODES)}
+        memory = {node: self.node_mb for node in range(CPU_NODES)}
         for gpu in range(self.gpus):
-            memory[self.gpu_nodes(gpu)[0]] = NODE_MB
+            memory[self.gpu_nodes(gpu)[0]] = self.node_mb
         for device in self.devices:
             memory[device.node] = memory.get(device.node, 0) + device.mb
         return memory
 
     def _numa_args(self):
-        args = ['-m', ram_size(CPU_NODES * NODE_MB, self.devices), '-smp',
-                f'{2 * CPU_NODES},sockets={CPU_NODES},cores=2']
+        args = ['-m', ram_size(CPU_NODES * self.node_mb, self.devices),
+                '-smp', f'{2 * CPU_NODES},sockets={CPU_NODES},cores=2']
         for node in range(self._node_count()):
             numa = f'node,nodeid={node}'
             if node < CPU_NODES:
                 args += ['-object', f'memory-backend-ram,id=ram-node{node},'
-                         f'size={NODE_MB}M']
+                         f'size={self.node_mb}M']
                 numa += (f',memdev=ram-node{node},'
                          f'cpus={2 * node}-{2 * node + 1}')
             if self.performance:
@@ -136,11 +139,15 @@ class Machine:
                      '-device', f'pcie-root-port,id=port{gpu},bus=pxb{gpu},'
                      f'chassis={gpu + 1}']
             bus = f'bus=port{gpu}'
+        if self.gpu_devices:
+            device = self.gpu_devices[gpu]
+        else:
+            args += ['-object', f'memory-backend-ram,id=hbm{gpu},'
+                     f'size={self.node_mb}M,share=on']
+            device = f'ivshmem-plain,memdev=hbm{gpu}'
         nodes = self.gpu_nodes(gpu)
         return args + [
-            '-object',
-            f'memory-backend-ram,id=hbm{gpu},size={NODE_MB}M,share=on',
-            '-device', f'ivshmem-plain,memdev=hbm{gpu},id=gpu{gpu},{bus}',
+            '-device', f'{device},id=gpu{gpu},{bus}',
             '-object', f'nvidia-gpu-mem-acpi,id=mem{gpu},devid=gpu{gpu},'
             f'nodeset={nodes[0]}-{nodes[-1]}']
 

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The outer machine: an emulated PC with an IOMMU, in which our QEMU runs."""
+
+import contextlib
+import dataclasses
+import os
+import re
+import select
+import shlex
+import subprocess
+import time
+
+import guest
+
+QEMU = 'qemu-system-x86_64'
+PACKAGE = 'qemu-system-x86'
+RAM = '4G'                  # the inner machines' is pinned in it
+COMMAND = 'qemu-command'
+POWER_OFF = 'power-off'
+FIRST_SLOT = 4
+MAX_INNER = 3               # a PC has four serial ports, and the first is ours
+# On a busy host the timer can miss the moment at which the kernel tests it,
+# and then the kernel panics.
+KERNEL_ARGS = 'console=ttyS0 intel_iommu=on no_timer_check panic=-1'
+MILESTONES = (
+    ('kernel', b'Linux version'),
+    ('devices', b'@@ device '),
+    ('end of the inner machines', b'@@ done'),
+)
+# Seconds in which one of the machines must come to its next milestone.  Alone
+# on two cores a minute is enough for each.
+PHASE = 600
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    """A machine in the outer one: its command, and where its logs go."""
+    command: list[str]
+    out: str
+
+
+@dataclasses.dataclass
+class Device:
+    driver: str
+    group: str
+
+
+@dataclasses.dataclass
+class Run:
+    """What the outer machine says of one inner machine's QEMU."""
+    held: list[str] = dataclasses.field(default_factory=list)
+    says: list[str] = dataclasses.field(default_factory=list)
+    status: int | None = None
+
+
+@dataclasses.dataclass
+class Report:
+    devices: dict[str, Device]
+    runs: list[Run]
+
+
+def host_address(index):
+    """Where the outer machine has the device for an inner one."""
+    return f'0000:00:{FIRST_SLOT + index:02x}.0'
+
+
+def _port(index):
+    return f'ttyS{index + 1}'
+
+
+def parse(log, inner_count):
+    devices = {found[1]: Device(found[2], found[3]) for found in
+               re.finditer(r'(?m)^@@ device (\S+) (\S+) (\S+)$', log)}
+    runs = [Run() for _ in range(inner_count)]
+    for index, run in enumerate(runs):
+        words = dict.fromkeys(('holds', 'says', 'ended'))
+        for word in words:
+            words[word] = re.findall(
+                f'(?m)^@@ inner {_port(index)} {word} (.*)$', log)
+        run.held, run.says = words['holds'], words['says']
+        if words['ended']:
+            run.status = int(words['ended'][0])
+    return Report(devices, runs)
+
+
+# --- the consoles ---------------------------------------------------------
+
+class Console:
+    """A pipe that a serial port writes to, and its log."""
+
+    def __init__(self, out, milestones):
+        os.makedirs(out, exist_ok=True)
+        self.name = os.path.basename(out)
+        self._log = open(os.path.join(out, guest.LOG), 'wb')
+        self._pending, self._unread = list(milestones), b''
+        self._read_end, self._write_end = map(os.fdopen, os.pipe(), 'rw')
+
+    def fileno(self):
+        return self._read_end.fileno()
+
+    def qemus_end(self):
+        return self._write_end.fileno()
+
+    def command_line(self):
+        return ['-serial', f'file:/dev/fd/{self.qemus_end()}']
+
+    def qemu_started(self):
+        """Drop QEMU's end, so that ours shows when QEMU is gone."""
+        self._write_end.close()
+
+    def close(self):
+        self.qemu_started()
+        self._read_end.close()
+        self._log.close()
+
+    def awaited(self):
+        return self._pending[0][0] if self._pending else POWER_OFF
+
+    def read(self):
+        """Whether it is still open, and whether it came to a milestone."""
+        data = os.read(self.fileno(), 1 << 16)
+        self._log.write(data)
+        self._log.flush()
+        self._unread += data
+        progress = False
+        while self._pending and self._pending[0][1] in self._unread:
+            marker = self._pending.pop(0)[1]
+            self._unread = self._unread.split(marker, 1)[1]
+            progress = True
+        return bool(data), progress
+
+
+def _follow(consoles):
+    """Until QEMU closes them all."""
+    still_open = list(consoles)
+    last = time.monotonic()
+    while still_open:
+        left = last + PHASE - time.monotonic()
+        ready = left > 0 and select.select(still_open, [], [], left)[0]
+        if not ready:
+            awaited = ', '.join(f'{console.name}: {console.awaited()}'
+                                for console in still_open)
+            raise guest.BootError(
+                f'no machine made progress within {PHASE} s; awaited: '
+                f'{awaited}')
+        for console in ready:
+            is_open, progress = console.read()
+            if progress:
+                last = time.monotonic()
+            if not is_open:
+                still_open.remove(console)
+
+
+# --- the machine ----------------------------------------------------------
+
+def _command(outer_dir, inner, device_mb):
+    def file(name):
+        return os.path.join(outer_dir, name).replace(',', ',,')
+
+    # The inner QEMU maps its BARs for DMA where the guest has them: beyond
+    # what the IOMMU has by default.
+    args = [QEMU, '-machine', 'q35', '-accel', 'tcg,thread=multi',
+            '-cpu', 'max', '-smp', '2', '-m', RAM,
+            '-nodefaults', '-no-reboot', '-display', 'none',
+            '-device', 'intel-iommu,intremap=on,aw-bits=48',
+            '-kernel', file('vmlinuz'), '-initrd', file('initramfs.cpio'),
+            '-append', KERNEL_ARGS]
+    for index, machine in enumerate(inner):
+        command_file = os.path.join(machine.out, COMMAND)
+        args += ['-object', f'memory-backend-ram,id=hbm{index},'
+                 f'size={device_mb}M,share=on',
+                 '-device', f'ivshmem-plain,memdev=hbm{index},bus=pcie.0,'
+                 f'addr={FIRST_SLOT + index:#x}',
+                 '-fw_cfg', f'name=opt/inner/{_port(index)},file='
+                 + command_file.replace(',', ',,')]
+    return args
+
+
+def _run(command, consoles, stderr):
+    try:
+        qemu = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=stderr,
+            pass_fds=[console.qemus_end() for console in consoles])
+    except FileNotFoundError:
+        raise guest.BootError(
+            f'{QEMU} is missing: install {PACKAGE}') from None
+    with qemu:
+        try:
+            for console in consoles:
+                console.qemu_started()
+            _follow(consoles)
+            status = qemu.wait(PHASE)
+        except subprocess.TimeoutExpired:
+            raise guest.BootError(
+                f'{QEMU} closed the consoles but did not end') from None
+        finally:
+            qemu.kill()
+    if status or consoles[0].awaited() != POWER_OFF:
+        raise guest.BootError(f'{QEMU} ended with status {status} while '
+                              f'{consoles[0].awaited()} was awaited')
+
+
+def _keep_command(command, out):
+    with open(os.path.join(out, COMMAND), 'w') as file:
+        file.write(shlex.join(command) + '\n')
+
+
+def boot(outer_dir, inner, device_mb, out):
+    """Run the outer machine, and the inner ones in it, to its power-off.
+
+    Each inner machine finds a device with so much memory at its host_address.
+    Leaves commands, consoles' output and QEMU's stderr in out and in the
+    inner machines' own.
+    """
+    assert len(inner) <= MAX_INNER
+    with contextlib.ExitStack() as opened:
+        consoles = []
+        for folder, milestones in ((out, MILESTONES), *(
+                (machine.out, guest.MILESTONES) for machine in inner)):
+            consoles.append(Console(folder, milestones))
+            opened.callback(consoles[-1].close)
+        command = _command(outer_dir, inner, device_mb)
+        for console in consoles:
+            command += console.command_line()
+        _keep_command(command, out)
+        for machine in inner:
+            _keep_command(machine.command, machine.out)
+        with open(os.path.join(out, guest.STDERR), 'wb') as stderr:
+            _run(command, consoles, stderr)
