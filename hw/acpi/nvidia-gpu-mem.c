@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include "hw/acpi/base-compat.h"
 #include "hw/acpi/pci-dev-mem.h"
-#include "trace.h"
 
 #define TYPE_NVIDIA_GPU_MEM_ACPI "nvidia-gpu-mem-acpi"
 
@@ -25,8 +24,6 @@ static void nvidia_gpu_mem_acpi_class_init(ObjectClass *oc,
         .pxm_start = "nvidia,gpu-mem-pxm-start",
         .pxm_count = "nvidia,gpu-mem-pxm-count",
     };
-    dmc->trace_srat = trace_nvidia_gpu_mem_acpi_srat;
-    dmc->trace_dsd = trace_nvidia_gpu_mem_acpi_dsd;
 }
 
 static const TypeInfo nvidia_gpu_mem_acpi_types[] = {

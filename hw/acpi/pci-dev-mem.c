@@ -22,6 +22,7 @@
 #include "hw/acpi/pci-path.h"
 #include "hw/pci/pci_bridge.h"
 #include "system/numa.h"
+#include "trace.h"
 
 struct PciDevMemAcpi {
     Object parent_obj;
@@ -136,6 +137,7 @@ static bool check_nodes(PciDevMemAcpi *dm, MachineState *ms, Error **errp)
     DECLARE_BITMAP(cpu_nodes, MAX_NODES);
     DECLARE_BITMAP(initiator_nodes, MAX_NODES);
     DECLARE_BITMAP(port_nodes, MAX_NODES);
+    NumaNodeMem memory[MAX_NODES] = {};
 
     if (!machine_nodes) {
         error_setg(errp, "nodeset=%s: the machine has no NUMA nodes; "
@@ -151,16 +153,15 @@ static bool check_nodes(PciDevMemAcpi *dm, MachineState *ms, Error **errp)
         return false;
     }
 
+    query_numa_node_mem(memory, ms);
     numa_find_cpu_nodes(ms, cpu_nodes);
     acpi_find_generic_nodes(initiator_nodes, port_nodes);
     for (uint32_t i = dm->first_node; i <= last; i++) {
-        const NodeInfo *node = &ms->numa_state->nodes[i];
-
-        if (node->node_mem) {
-            g_autofree char *size = size_to_str(node->node_mem);
+        if (memory[i].node_mem) {
+            g_autofree char *size = size_to_str(memory[i].node_mem);
 
             error_setg(errp, "nodeset=%s: node %u has memory (%s); "
-                       "take a node without mem= and memdev=",
+                       "take a node without mem=, memdev= or memory devices",
                        nodeset, i, size);
             return false;
         }
@@ -416,9 +417,8 @@ void pci_dev_mem_acpi_find_srat_nodes(unsigned long *nodes)
         PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
 
         bitmap_set(nodes, dm->first_node, dm->num_nodes);
-        PCI_DEV_MEM_ACPI_GET_CLASS(dm)->trace_srat(object_id(dm),
-                                                   dm->first_node,
-                                                   last_node(dm));
+        trace_nvidia_gpu_mem_acpi_srat(object_id(dm), dm->first_node,
+                                       last_node(dm));
     }
 }
 
@@ -437,8 +437,9 @@ static void append_property(Aml *properties, const char *name, uint32_t value)
  */
 static Aml *build_dsd(PciDevMemAcpi *dm)
 {
-    const PciDevMemAcpiClass *dmc = PCI_DEV_MEM_ACPI_GET_CLASS(dm);
-    const PciDevMemNames *names[] = { &general_names, &dmc->driver_names };
+    const PciDevMemNames *names[] = {
+        &general_names, &PCI_DEV_MEM_ACPI_GET_CLASS(dm)->driver_names,
+    };
     Aml *dsd = aml_package(2);
     Aml *properties = aml_package(2 * ARRAY_SIZE(names));
 
@@ -448,7 +449,8 @@ static Aml *build_dsd(PciDevMemAcpi *dm)
     }
     aml_append(dsd, aml_touuid("DAFFD814-6EBA-4D8C-8A91-BC9BBF4AA301"));
     aml_append(dsd, properties);
-    dmc->trace_dsd(object_id(dm), dm->devid, dm->first_node, dm->num_nodes);
+    trace_nvidia_gpu_mem_acpi_dsd(object_id(dm), dm->devid, dm->first_node,
+                                  dm->num_nodes);
     return aml_name_decl("_DSD", dsd);
 }
 

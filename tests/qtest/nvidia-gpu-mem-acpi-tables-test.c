@@ -182,10 +182,12 @@ static void assert_hotplug_node(const char *args, uint32_t node)
             g_assert_cmpint(ldl_le_p(entry + 2), ==, node);
             ranges++;
         }
-        if (node >= CPU_NODES || next <= LAST_NODE) {
-            g_assert_cmpint(ldl_le_p(entry + 2), ==, next);
-            next++;
+        /* Of a node with boot memory it is a second entry, at the end */
+        if (node < CPU_NODES && next > LAST_NODE) {
+            continue;
         }
+        g_assert_cmpint(ldl_le_p(entry + 2), ==, next);
+        next++;
     }
     g_assert_cmpint(next, ==, LAST_NODE + 1);
     g_assert_cmpint(ranges, ==, 1);

@@ -150,7 +150,16 @@ static const RefusedCase refused_cases[] = {
     }, {
         "nodeset/memory", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=3-6",
         MEM0 "nodeset=3-6: node 3 has memory (128 MiB); "
-        "take a node without mem= and memdev=",
+        "take a node without mem=, memdev= or memory devices",
+    }, {
+        /* virt has memory hot-plug only with a firmware, and 64-bit CPUs */
+        "nodeset/dimm", "-cpu cortex-a57 -m 384M,slots=1,maxmem=1G "
+        "-drive if=pflash,driver=null-co,read-zeroes=on,size=64M "
+        "-object memory-backend-ram,id=ram5,size=128M "
+        "-device pc-dimm,memdev=ram5,node=5 "
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-6",
+        MEM0 "nodeset=4-6: node 5 has memory (128 MiB); "
+        "take a node without mem=, memdev= or memory devices",
     }, {
         "nodeset/cpus", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=2",
         MEM0 "nodeset=2: node 2 has CPUs; assign all CPUs to other nodes, "
@@ -364,7 +373,8 @@ static void test_qmp_refused(void)
                  "is meant, or name another device");
     assert_error(object_add(qts, "mem1", "gpu1", 0),
                  "nvidia-gpu-mem-acpi object 'mem1': nodeset=0: node 0 has "
-                 "memory (128 MiB); take a node without mem= and memdev=");
+                 "memory (128 MiB); take a node without mem=, memdev= or "
+                 "memory devices");
     assert_error(object_add(qts, "mem1", "gpu1", 10),
                  "nvidia-gpu-mem-acpi object 'mem1': nodeset=10: the "
                  "machine has no node 10, only 0-9; add -numa node,nodeid=10 "
@@ -398,7 +408,7 @@ static void test_preconfig_refused(void)
                              "'nodeset': [3, 4]}}");
     assert_error(qtest_qmp(qts, "{'execute': 'x-exit-preconfig'}"),
                  MEM0 "nodeset=3-4: node 3 has memory (128 MiB); "
-                 "take a node without mem= and memdev=");
+                 "take a node without mem=, memdev= or memory devices");
     /* It still answers */
     rsp = qtest_qmp(qts, "{'execute': 'query-status'}");
     g_assert_false(qdict_get_bool(qdict_get_qdict(rsp, "return"), "running"));
@@ -515,8 +525,10 @@ int main(int argc, char **argv)
                         "\"nodeset\":[7,5,6,4]}'", test_accepted);
     qtest_add_func("/nvidia-gpu-mem-acpi/accepted/two-objects",
                    test_two_objects);
-    qtest_add_func("/nvidia-gpu-mem-acpi/accepted/device-types",
-                   test_device_types);
+    if (g_test_slow()) {
+        qtest_add_func("/nvidia-gpu-mem-acpi/accepted/device-types",
+                       test_device_types);
+    }
     qtest_add_func("/nvidia-gpu-mem-acpi/help", test_help);
     qtest_add_func("/nvidia-gpu-mem-acpi/qmp/add-delete", test_qmp_add_delete);
     qtest_add_func("/nvidia-gpu-mem-acpi/qmp/refused", test_qmp_refused);

@@ -35,12 +35,6 @@ struct PciDevMemAcpiClass {
 
     /* The names that the driver looks for, beside the general ones */
     PciDevMemNames driver_names;
-
-    /* Trace events: an object's nodes get into the SRAT, its _DSD is built */
-    void (*trace_srat)(const char *id, uint32_t first_node,
-                       uint32_t last_node);
-    void (*trace_dsd)(const char *id, const char *devid, uint32_t pxm_start,
-                      uint32_t pxm_count);
 };
 
 /*
@@ -63,8 +57,9 @@ struct PciDevMemAcpiMachineClass {
  * pci_dev_mem_acpi_node_device:
  * @node: node number
  *
- * Returns: the id of the device that an object gives @node to, or %NULL where
- *     no object has it.  It is the object's, valid as long as that.
+ * Returns: the id of the device that an object gives @node to, whether the
+ *     device is there at the time or not, or %NULL where no object has @node.
+ *     The string is the object's, valid as long as that.
  */
 const char *pci_dev_mem_acpi_node_device(uint32_t node);
 
