@@ -70,7 +70,7 @@ series: $(BUILD)/build.ninja
 
 check-series: series
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
-	@scripts/check-series $(BUILD)
+	@scripts/check-series $(BUILD) $(OUT)
 
 clean:
 	rm -rf $(BUILD)/guest $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
