@@ -64,7 +64,7 @@ def _mend(path):
     svg = re.sub(r"viewBox='0 0 (\d+)px (\d+)px'", r"viewBox='0 0 \1 \2'",
                  svg, count=1)
     svg = svg.replace(
-        '\n', '\n<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n', 1)
+        '\n', '\n<!--\nSPDX-License-Identifier: GPL-2.0-or-later\n-->\n', 1)
     with open(path, 'w') as file:
         file.write(svg)
 
