@@ -27,8 +27,8 @@ PREFIX :=
 
 GUEST := $(BUILD)/guest
 
-.PHONY: all run check fuzz docs install uninstall series check-series clean \
-    distclean help
+.PHONY: all run check fuzz docs install uninstall series check-series check-regress \
+    clean distclean help
 
 # More than one of the scripts brings the base in step with this tree
 .NOTPARALLEL:
@@ -72,9 +72,12 @@ check-series: series
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
 	@scripts/check-series $(BUILD) $(OUT)
 
+check-regress: all
+	@scripts/check-regress $(BUILD)
+
 clean:
 	rm -rf $(BUILD)/guest $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
-	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/series $(BUILD)/check-series \
+	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/series $(BUILD)/check-* \
 	    $(BUILD)/vfio
 	[ ! -d $(BUILD)/qemu ] || ninja -C $(BUILD)/qemu -t clean
 
@@ -83,18 +86,19 @@ distclean:
 	rm -f config.mk
 
 help:
-	@echo "make            build $(BUILD)/qemu-system-aarch64"
-	@echo "make run        boot a guest that onlines GPU memory in its nodes"
-	@echo "                (GPUS=2, NODES=7, QEMU_ARGS='...')"
-	@echo "make check      run all tests"
-	@echo "make fuzz       run random machines (N=10000, SEED=random)"
-	@echo "make docs       make QEMU's documents, with our pages in them"
-	@echo "make install    install QEMU, its firmware and its documents"
-	@echo "                (PREFIX=/usr/local, DESTDIR=...)"
-	@echo "make uninstall  remove what was installed (PREFIX, DESTDIR as then)"
-	@echo "make series     write the patch series (OUT=$(BUILD)/series)"
-	@echo "make check-series  apply, compile and test it patch by patch"
-	@echo "make clean      remove what was built, keep what was fetched"
-	@echo "make distclean  remove the build folder"
+	@echo "make                build $(BUILD)/qemu-system-aarch64"
+	@echo "make run            boot a guest that onlines GPU memory in its nodes"
+	@echo "                    (GPUS=2, NODES=7, QEMU_ARGS='...')"
+	@echo "make check          run all tests"
+	@echo "make fuzz           run random machines (N=10000, SEED=random)"
+	@echo "make docs           make QEMU's documents, with our pages in them"
+	@echo "make install        install QEMU, its firmware and its documents"
+	@echo "                    (PREFIX=/usr/local, DESTDIR=...)"
+	@echo "make uninstall      remove what was installed (PREFIX, DESTDIR as then)"
+	@echo "make series         write the patch series (OUT=$(BUILD)/series)"
+	@echo "make check-series   apply, compile and test it patch by patch"
+	@echo "make check-regress  run QEMU's own qtests without this tree and with it"
+	@echo "make clean          remove what was built, keep what was fetched"
+	@echo "make distclean      remove the build folder"
 	@echo "BASE=10.2 with any of these takes another QEMU, in build-10.2."
 	@echo "./configure --help tells what can be chosen before."
