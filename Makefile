@@ -88,7 +88,7 @@ distclean:
 help:
 	@echo "make                build $(BUILD)/qemu-system-aarch64"
 	@echo "make run            boot a guest that onlines GPU memory in its nodes"
-	@echo "                    (GPUS=2, NODES=7, QEMU_ARGS='...')"
+	@echo "                    (GPUS=1, NODES=8: for each GPU, QEMU_ARGS='...')"
 	@echo "make check          run all tests"
 	@echo "make fuzz           run random machines (N=10000, SEED=random)"
 	@echo "make docs           make QEMU's documents, with our pages in them"
