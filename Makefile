@@ -28,7 +28,7 @@ PREFIX :=
 GUEST := $(BUILD)/guest
 
 .PHONY: all run check fuzz docs install uninstall series check-series check-regress \
-    clean distclean help
+    check-targets clean distclean help
 
 # More than one of the scripts brings the base in step with this tree
 .NOTPARALLEL:
@@ -75,6 +75,9 @@ check-series: series
 check-regress: all
 	@scripts/check-regress $(BUILD)
 
+check-targets: $(BUILD)/build.ninja
+	@scripts/check-targets $(BUILD)
+
 clean:
 	rm -rf $(BUILD)/guest $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
 	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/series $(BUILD)/check-* \
@@ -98,6 +101,7 @@ help:
 	@echo "make series         write the patch series (OUT=$(BUILD)/series)"
 	@echo "make check-series   apply, compile and test it patch by patch"
 	@echo "make check-regress  run QEMU's own qtests without this tree and with it"
+	@echo "make check-targets  compile three targets by gcc and by clang"
 	@echo "make clean          remove what was built, keep what was fetched"
 	@echo "make distclean      remove the build folder"
 	@echo "BASE=10.2 with any of these takes another QEMU, in build-10.2."
