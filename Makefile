@@ -27,8 +27,8 @@ PREFIX :=
 
 GUEST := $(BUILD)/guest
 
-.PHONY: all run check fuzz docs install uninstall series check-series check-regress \
-    check-targets clean distclean help
+.PHONY: all run check fuzz docs install uninstall series check-series \
+    check-regress check-targets clean distclean help
 
 # More than one of the scripts brings the base in step with this tree
 .NOTPARALLEL:
@@ -73,7 +73,9 @@ check-series: series
 	@scripts/check-series $(BUILD) $(OUT)
 
 check-regress: all
-	@scripts/check-regress $(BUILD)
+	@scripts/host-packages $(BUILD) tests
+	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
+	@scripts/check-regress $(BUILD) $(GUEST)
 
 check-targets: $(BUILD)/build.ninja
 	@scripts/check-targets $(BUILD)
