@@ -31,7 +31,7 @@ void numa_find_cpu_nodes(MachineState *ms, unsigned long *nodes)
     }
 }
 
-void numa_find_empty_nodes(MachineState *ms, unsigned long *nodes)
+static void find_empty_nodes(MachineState *ms, unsigned long *nodes)
 {
     DECLARE_BITMAP(cpu_nodes, MAX_NODES);
     DECLARE_BITMAP(initiator_nodes, MAX_NODES);
@@ -48,28 +48,31 @@ void numa_find_empty_nodes(MachineState *ms, unsigned long *nodes)
     }
 }
 
-uint32_t numa_hotplug_node(MachineState *ms, const unsigned long *device_nodes)
+void srat_find_empty_nodes(SratEmptyNodes *empty, MachineState *ms,
+                           const unsigned long *device_nodes)
 {
-    uint32_t node = ms->numa_state->num_nodes - 1;
+    find_empty_nodes(ms, empty->nodes);
+    bitmap_or(empty->nodes, empty->nodes, device_nodes, MAX_NODES);
 
     /* A device's nodes have no CPUs, so that there is always another */
-    while (node > 0 && test_bit(node, device_nodes)) {
-        node--;
+    empty->plug_node = ms->numa_state->num_nodes - 1;
+    while (empty->plug_node > 0 && test_bit(empty->plug_node, device_nodes)) {
+        empty->plug_node--;
     }
-    return node;
+    empty->has_plug_range = ms->device_memory &&
+                            test_bit(empty->plug_node, empty->nodes);
 }
 
 void build_srat_empty_node(GArray *table_data, MachineState *ms,
-                           const unsigned long *empty_nodes,
-                           uint32_t plug_node, uint32_t node)
+                           const SratEmptyNodes *empty, uint32_t node)
 {
     uint64_t base = 0;
     uint64_t length = 0;
 
-    if (!test_bit(node, empty_nodes)) {
+    if (!test_bit(node, empty->nodes)) {
         return;
     }
-    if (node == plug_node && ms->device_memory) {
+    if (node == empty->plug_node && empty->has_plug_range) {
         base = ms->device_memory->base;
         length = memory_region_size(&ms->device_memory->mr);
     }

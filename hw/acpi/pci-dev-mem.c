@@ -15,11 +15,10 @@
 #include "qemu/error-report.h"
 #include "qapi/error.h"
 #include "qapi/qapi-builtin-visit.h"
+#include "qapi/qapi-types-common.h"
 #include "qom/object_interfaces.h"
-#include "hw/acpi/numa-empty-nodes.h"
 #include "hw/acpi/pci.h"
 #include "hw/acpi/pci-dev-mem.h"
-#include "hw/acpi/pci-path.h"
 #include "hw/pci/pci_bridge.h"
 #include "system/numa.h"
 #include "trace.h"
@@ -31,6 +30,9 @@ struct PciDevMemAcpi {
     uint32List *nodeset;    /* as given, until complete() has taken it */
     uint32_t first_node;
     uint32_t num_nodes;     /* 0 until complete() */
+    OnOffAuto generic_initiator;
+    bool has_pxm;
+    uint32_t pxm;
     bool warned;            /* that the device is gone */
 };
 
@@ -50,11 +52,21 @@ static int collect_object(Object *obj, void *opaque)
     return 0;
 }
 
+static gint compare_objects(gconstpointer a, gconstpointer b)
+{
+    const PciDevMemAcpi *dm1 = *(PciDevMemAcpi *const *)a;
+    const PciDevMemAcpi *dm2 = *(PciDevMemAcpi *const *)b;
+
+    return (int)dm1->first_node - (int)dm2->first_node;
+}
+
+/* By ascending node */
 static GPtrArray *all_objects(void)
 {
     GPtrArray *objects = g_ptr_array_new();
 
     object_child_foreach(object_get_objects_root(), collect_object, objects);
+    g_ptr_array_sort(objects, compare_objects);
     return objects;
 }
 
@@ -89,7 +101,7 @@ static bool check_machine(MachineState *ms, Error **errp)
 
     if (!object_dynamic_cast(OBJECT(ms), TYPE_PCI_DEV_MEM_ACPI_MACHINE)) {
         error_setg(errp, "machine %s has no ACPI tables for it; "
-                   "use another, such as virt", name);
+                   "use virt, q35 or pc", name);
         return false;
     }
     if (!PCI_DEV_MEM_ACPI_MACHINE_GET_CLASS(ms)->builds_tables(ms)) {
@@ -176,6 +188,38 @@ static bool check_nodes(PciDevMemAcpi *dm, MachineState *ms, Error **errp)
                        "acpi-generic-port; take another node", nodeset, i);
             return false;
         }
+        if (test_bit(i, initiator_nodes) &&
+            dm->generic_initiator != ON_OFF_AUTO_OFF) {
+            error_setg(errp, "generic-initiator=%s: node %u belongs to an "
+                       "acpi-generic-initiator already; take it away, or give "
+                       "generic-initiator=off",
+                       OnOffAuto_str(dm->generic_initiator), i);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_pxm(PciDevMemAcpi *dm, MachineState *ms, PCIDevice *pdev,
+                      Error **errp)
+{
+    uint16_t pxb_node = pci_bus_numa_node(pci_device_root_bus(pdev));
+    int last = ms->numa_state->num_nodes - 1;
+
+    if (!dm->has_pxm) {
+        return true;
+    }
+    if (dm->pxm > last) {
+        error_setg(errp, "pxm=%u: the machine has no node %u, only 0-%d; "
+                   "give the node of the CPUs that the device is near to",
+                   dm->pxm, dm->pxm, last);
+        return false;
+    }
+    if (pxb_node != NUMA_NODE_UNASSIGNED && pxb_node != dm->pxm) {
+        error_setg(errp, "pxm=%u: device '%s' is below a PCI expander bridge "
+                   "with numa_node=%u; leave pxm out, or give both the same",
+                   dm->pxm, dm->devid, pxb_node);
+        return false;
     }
     return true;
 }
@@ -215,9 +259,10 @@ static bool pci_dev_mem_acpi_machine_ready(UserCreatable *uc, Error **errp)
     ERRP_GUARD();
     PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(uc);
     MachineState *ms = MACHINE(qdev_get_machine());
+    PCIDevice *pdev;
 
-    if (!check_machine(ms, errp) || !find_device(dm, errp) ||
-        !check_nodes(dm, ms, errp) ||
+    if (!check_machine(ms, errp) || !(pdev = find_device(dm, errp)) ||
+        !check_nodes(dm, ms, errp) || !check_pxm(dm, ms, pdev, errp) ||
         !check_other_objects(dm, errp)) {
         prepend_object(dm, errp);
         return false;
@@ -266,10 +311,23 @@ static bool take_nodeset(PciDevMemAcpi *dm, Error **errp)
     return true;
 }
 
+/*
+ * As those of an acpi-generic-initiator, the nodes are initiators for -numa
+ * hmat-lb and in the HMAT, for good: values that the HMAT has for an initiator
+ * would else become those of another.
+ */
+static void mark_initiators(PciDevMemAcpi *dm, MachineState *ms)
+{
+    for (uint32_t i = dm->first_node; i <= last_node(dm); i++) {
+        ms->numa_state->nodes[i].has_gi = true;
+    }
+}
+
 static void pci_dev_mem_acpi_complete(UserCreatable *uc, Error **errp)
 {
     ERRP_GUARD();
     PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(uc);
+    MachineState *ms = MACHINE(qdev_get_machine());
 
     if (!dm->devid || !*dm->devid) {
         error_setg(errp, "devid: it is empty; "
@@ -283,8 +341,13 @@ static void pci_dev_mem_acpi_complete(UserCreatable *uc, Error **errp)
     }
 
     /* On the command line, devices and nodes are yet to come */
-    if (phase_check(PHASE_MACHINE_READY)) {
-        pci_dev_mem_acpi_machine_ready(uc, errp);
+    if (phase_check(PHASE_MACHINE_READY) &&
+        !pci_dev_mem_acpi_machine_ready(uc, errp)) {
+        return;
+    }
+    /* The command line's -numa hmat-lb asks for them before the tables do */
+    if (dm->generic_initiator == ON_OFF_AUTO_ON && ms->numa_state) {
+        mark_initiators(dm, ms);
     }
 }
 
@@ -345,6 +408,45 @@ static void pci_dev_mem_acpi_set_nodeset(Object *obj, Visitor *v,
     }
 }
 
+static int pci_dev_mem_acpi_get_generic_initiator(Object *obj, Error **errp)
+{
+    return PCI_DEV_MEM_ACPI(obj)->generic_initiator;
+}
+
+static void pci_dev_mem_acpi_set_generic_initiator(Object *obj, int value,
+                                                   Error **errp)
+{
+    PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
+
+    if (check_settable(dm, "generic-initiator", errp)) {
+        dm->generic_initiator = value;
+    }
+}
+
+static void pci_dev_mem_acpi_get_pxm(Object *obj, Visitor *v, const char *name,
+                                     void *opaque, Error **errp)
+{
+    PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
+    uint32_t pxm = dm->has_pxm ? dm->pxm : NUMA_NODE_UNASSIGNED;
+
+    visit_type_uint32(v, name, &pxm, errp);
+}
+
+static void pci_dev_mem_acpi_set_pxm(Object *obj, Visitor *v, const char *name,
+                                     void *opaque, Error **errp)
+{
+    PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
+
+    if (check_settable(dm, name, errp)) {
+        dm->has_pxm = visit_type_uint32(v, name, &dm->pxm, errp);
+    }
+}
+
+static void pci_dev_mem_acpi_init(Object *obj)
+{
+    PCI_DEV_MEM_ACPI(obj)->generic_initiator = ON_OFF_AUTO_OFF;
+}
+
 static void pci_dev_mem_acpi_finalize(Object *obj)
 {
     PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(obj);
@@ -369,6 +471,17 @@ static void pci_dev_mem_acpi_class_init(ObjectClass *oc, ClassInitData *data)
                               pci_dev_mem_acpi_set_nodeset, NULL, NULL);
     object_class_property_set_description(oc, "nodeset",
         "Consecutive empty NUMA nodes for that memory, such as 2-9");
+    object_class_property_add_enum(oc, "generic-initiator", "OnOffAuto",
+                                   &OnOffAuto_lookup,
+                                   pci_dev_mem_acpi_get_generic_initiator,
+                                   pci_dev_mem_acpi_set_generic_initiator);
+    object_class_property_set_description(oc, "generic-initiator",
+        "Make the device a generic initiator of each node (auto: where its "
+        "slot and function are 0)");
+    object_class_property_add(oc, "pxm", "uint32", pci_dev_mem_acpi_get_pxm,
+                              pci_dev_mem_acpi_set_pxm, NULL, NULL);
+    object_class_property_set_description(oc, "pxm",
+        "NUMA node that the device itself is near to (128: none)");
 }
 
 static const TypeInfo pci_dev_mem_acpi_types[] = {
@@ -381,6 +494,7 @@ static const TypeInfo pci_dev_mem_acpi_types[] = {
         .name = TYPE_PCI_DEV_MEM_ACPI,
         .parent = TYPE_OBJECT,
         .instance_size = sizeof(PciDevMemAcpi),
+        .instance_init = pci_dev_mem_acpi_init,
         .instance_finalize = pci_dev_mem_acpi_finalize,
         .abstract = true,
         .class_size = sizeof(PciDevMemAcpiClass),
@@ -408,18 +522,44 @@ const char *pci_dev_mem_acpi_node_device(uint32_t node)
     return NULL;
 }
 
-void pci_dev_mem_acpi_find_srat_nodes(unsigned long *nodes)
+/* Drivers take the initiators of function 0 in slot 0, as below a port */
+static bool is_initiator(const PciDevMemAcpi *dm, const PCIDevice *pdev)
+{
+    return dm->generic_initiator == ON_OFF_AUTO_ON ||
+           (dm->generic_initiator == ON_OFF_AUTO_AUTO && !pdev->devfn);
+}
+
+/* The buses have numbers once the guest's firmware has read the tables */
+static void build_initiators(GArray *table_data, MachineState *ms,
+                             PciDevMemAcpi *dm, PCIDevice *pdev)
+{
+    int bus = pci_dev_bus_num(pdev);
+
+    mark_initiators(dm, ms);
+    for (uint32_t i = dm->first_node; i <= last_node(dm); i++) {
+        build_srat_pci_generic_initiator(table_data, i, 0, bus, pdev->devfn);
+    }
+    trace_nvidia_gpu_mem_acpi_initiators(object_id(dm), bus, pdev->devfn);
+}
+
+void pci_dev_mem_acpi_begin_srat(GArray *table_data, MachineState *ms,
+                                 SratEmptyNodes *empty)
 {
     g_autoptr(GPtrArray) objects = all_objects();
+    DECLARE_BITMAP(nodes, MAX_NODES) = {};
 
-    bitmap_zero(nodes, MAX_NODES);
     for (guint i = 0; i < objects->len; i++) {
         PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
+        PCIDevice *pdev = find_device(dm, NULL);
 
+        if (pdev && is_initiator(dm, pdev)) {
+            build_initiators(table_data, ms, dm, pdev);
+        }
         bitmap_set(nodes, dm->first_node, dm->num_nodes);
         trace_nvidia_gpu_mem_acpi_srat(object_id(dm), dm->first_node,
                                        last_node(dm));
     }
+    srat_find_empty_nodes(empty, ms, nodes);
 }
 
 static void append_property(Aml *properties, const char *name, uint32_t value)
@@ -454,12 +594,20 @@ static Aml *build_dsd(PciDevMemAcpi *dm)
     return aml_name_decl("_DSD", dsd);
 }
 
-void pci_dev_mem_acpi_build_dsdt(Aml *dsdt, PCIBus *pci0, bool pci0_named)
+static void clear_endpoint(gpointer data)
+{
+    AcpiPciEndpoint *endpoint = data;
+
+    g_ptr_array_unref(endpoint->objects);
+}
+
+void pci_dev_mem_acpi_build_dsdt(Aml *dsdt, const AcpiPciRoots *roots)
 {
     g_autoptr(GPtrArray) objects = all_objects();
     g_autoptr(GArray) endpoints = g_array_new(false, false,
                                               sizeof(AcpiPciEndpoint));
 
+    g_array_set_clear_func(endpoints, clear_endpoint);
     for (guint i = 0; i < objects->len; i++) {
         PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
         AcpiPciEndpoint endpoint = { .pdev = find_device(dm, NULL) };
@@ -477,8 +625,14 @@ void pci_dev_mem_acpi_build_dsdt(Aml *dsdt, PCIBus *pci0, bool pci0_named)
             continue;
         }
         dm->warned = false;
-        endpoint.aml = build_dsd(dm);
+        endpoint.objects = g_ptr_array_new();
+        g_ptr_array_add(endpoint.objects, build_dsd(dm));
+        if (dm->has_pxm) {
+            /* ACPI 6.5, 6.2.14 _PXM (Proximity) */
+            g_ptr_array_add(endpoint.objects,
+                            aml_name_decl("_PXM", aml_int(dm->pxm)));
+        }
         g_array_append_val(endpoints, endpoint);
     }
-    build_append_pci_endpoints(dsdt, pci0, pci0_named, endpoints);
+    build_append_pci_endpoints(dsdt, roots, endpoints);
 }

@@ -12,7 +12,7 @@
 typedef struct PciPath {
     PCIBus *root;
     GPtrArray *hops;    /* PCIDevice: the one on the root bus first */
-    Aml *aml;
+    const GPtrArray *objects;
 } PciPath;
 
 static PCIDevice *path_hop(const PciPath *path, guint depth)
@@ -24,7 +24,7 @@ static void path_init(PciPath *path, const AcpiPciEndpoint *endpoint)
 {
     PCIDevice *pdev = endpoint->pdev;
 
-    path->aml = endpoint->aml;
+    path->objects = endpoint->objects;
     path->hops = g_ptr_array_new();
     for (;;) {
         g_ptr_array_insert(path->hops, 0, pdev);
@@ -96,7 +96,9 @@ static void append_hops(Aml *parent, const PciPath *paths, guint n, guint depth,
                 aml_int(PCI_SLOT(pdev->devfn) << 16 | PCI_FUNC(pdev->devfn))));
         }
         if (paths[i].hops->len == depth + 1) {
-            aml_append(dev, paths[i].aml);
+            for (guint j = 0; j < paths[i].objects->len; j++) {
+                aml_append(dev, g_ptr_array_index(paths[i].objects, j));
+            }
         } else {
             append_hops(dev, &paths[i], next - i, depth + 1,
                         dev_named && names_devices_behind(pdev));
@@ -105,7 +107,17 @@ static void append_hops(Aml *parent, const PciPath *paths, guint n, guint depth,
     }
 }
 
-void build_append_pci_endpoints(Aml *dsdt, PCIBus *pci0, bool pci0_named,
+static Aml *root_scope(const AcpiPciRoots *roots, PCIBus *root)
+{
+    if (root == roots->pci0) {
+        return aml_scope("\\_SB.PCI0");
+    }
+    return aml_scope("\\_SB.%s%.02X",
+                     pci_bus_is_cxl(root) ? roots->cxl_prefix : "PC",
+                     pci_bus_num(root));
+}
+
+void build_append_pci_endpoints(Aml *dsdt, const AcpiPciRoots *roots,
                                 const GArray *endpoints)
 {
     g_autoptr(GArray) paths = g_array_sized_new(false, true, sizeof(PciPath),
@@ -124,17 +136,15 @@ void build_append_pci_endpoints(Aml *dsdt, PCIBus *pci0, bool pci0_named,
     path = (const PciPath *)paths->data;
     for (guint i = 0; i < paths->len; i = next) {
         PCIBus *root = path[i].root;
-        bool is_pci0 = root == pci0;
-        Aml *scope;
+        Aml *scope = root_scope(roots, root);
 
         next = i + 1;
         while (next < paths->len && path[next].root == root) {
             next++;
         }
 
-        scope = is_pci0 ? aml_scope("\\_SB.PCI0") :
-                          aml_scope("\\_SB.PC%.02X", pci_bus_num(root));
-        append_hops(scope, &path[i], next - i, 0, is_pci0 && pci0_named);
+        append_hops(scope, &path[i], next - i, 0,
+                    root == roots->pci0 && roots->pci0_named);
         aml_append(dsdt, scope);
     }
 }

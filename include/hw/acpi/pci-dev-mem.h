@@ -9,7 +9,8 @@
 
 #include "hw/acpi/aml-build.h"
 #include "hw/acpi/base-compat.h"
-#include "hw/pci/pci_bus.h"
+#include "hw/acpi/numa-empty-nodes.h"
+#include "hw/acpi/pci-path.h"
 #include "qom/object.h"
 
 /*
@@ -64,25 +65,31 @@ struct PciDevMemAcpiMachineClass {
 const char *pci_dev_mem_acpi_node_device(uint32_t node);
 
 /**
- * pci_dev_mem_acpi_find_srat_nodes:
- * @nodes: bitmap of MAX_NODES bits, overwritten: the nodes of all objects
+ * pci_dev_mem_acpi_begin_srat:
+ * @table_data: the SRAT under construction, with all CPUs in it and no memory
+ * @ms: the machine
+ * @empty: overwritten: the nodes that build_srat_empty_node() is to describe
  *
- * Find, and trace, what gets into the SRAT that is being built.
+ * Append the Generic Initiator Affinity Structures of the objects that have
+ * them, by ascending node, and find the empty nodes, the objects' own among
+ * them.  The initiators come before all memory, since there are drivers that
+ * never read the last entry of a SRAT.
  *
- * An object may name the node of a generic initiator, which is no empty node
- * otherwise: driver and initiator then have the node in common.
+ * ACPI 6.5, 5.2.16.6 Generic Initiator Affinity Structure, with the PCI device
+ * handle of table 5.65
  */
-void pci_dev_mem_acpi_find_srat_nodes(unsigned long *nodes);
+void pci_dev_mem_acpi_begin_srat(GArray *table_data, MachineState *ms,
+                                 SratEmptyNodes *empty);
 
 /**
  * pci_dev_mem_acpi_build_dsdt:
  * @dsdt: the DSDT under construction, with its host bridges already in it
- * @pci0: the root bus of the host bridge \_SB.PCI0
- * @pci0_named: the DSDT already names the devices below @pci0
+ * @roots: the host bridges, as the DSDT names them
  *
- * Give the device of each object a _DSD with the object's proximity domains.
- * A device that has been unplugged is left out with a warning.
+ * Give the device of each object a _DSD with the object's proximity domains,
+ * and a _PXM if the object has one.  A device that has been unplugged is left
+ * out with a warning.
  */
-void pci_dev_mem_acpi_build_dsdt(Aml *dsdt, PCIBus *pci0, bool pci0_named);
+void pci_dev_mem_acpi_build_dsdt(Aml *dsdt, const AcpiPciRoots *roots);
 
 #endif
