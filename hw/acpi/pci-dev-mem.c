@@ -70,6 +70,7 @@ static GPtrArray *all_objects(void)
     return objects;
 }
 
+/* This searches all objects, so it is not for what runs for each of them */
 static const char *object_id(PciDevMemAcpi *dm)
 {
     return object_get_canonical_path_component(OBJECT(dm));
@@ -539,7 +540,9 @@ static void build_initiators(GArray *table_data, MachineState *ms,
     for (uint32_t i = dm->first_node; i <= last_node(dm); i++) {
         build_srat_pci_generic_initiator(table_data, i, 0, bus, pdev->devfn);
     }
-    trace_nvidia_gpu_mem_acpi_initiators(object_id(dm), bus, pdev->devfn);
+    if (trace_event_get_state_backends(TRACE_NVIDIA_GPU_MEM_ACPI_INITIATORS)) {
+        trace_nvidia_gpu_mem_acpi_initiators(object_id(dm), bus, pdev->devfn);
+    }
 }
 
 void pci_dev_mem_acpi_begin_srat(GArray *table_data, MachineState *ms,
@@ -556,8 +559,10 @@ void pci_dev_mem_acpi_begin_srat(GArray *table_data, MachineState *ms,
             build_initiators(table_data, ms, dm, pdev);
         }
         bitmap_set(nodes, dm->first_node, dm->num_nodes);
-        trace_nvidia_gpu_mem_acpi_srat(object_id(dm), dm->first_node,
-                                       last_node(dm));
+        if (trace_event_get_state_backends(TRACE_NVIDIA_GPU_MEM_ACPI_SRAT)) {
+            trace_nvidia_gpu_mem_acpi_srat(object_id(dm), dm->first_node,
+                                           last_node(dm));
+        }
     }
     srat_find_empty_nodes(empty, ms, nodes);
 }
@@ -589,8 +594,10 @@ static Aml *build_dsd(PciDevMemAcpi *dm)
     }
     aml_append(dsd, aml_touuid("DAFFD814-6EBA-4D8C-8A91-BC9BBF4AA301"));
     aml_append(dsd, properties);
-    trace_nvidia_gpu_mem_acpi_dsd(object_id(dm), dm->devid, dm->first_node,
-                                  dm->num_nodes);
+    if (trace_event_get_state_backends(TRACE_NVIDIA_GPU_MEM_ACPI_DSD)) {
+        trace_nvidia_gpu_mem_acpi_dsd(object_id(dm), dm->devid, dm->first_node,
+                                      dm->num_nodes);
+    }
     return aml_name_decl("_DSD", dsd);
 }
 
