@@ -43,8 +43,8 @@ typedef struct AcpiPciEndpoint {
  * Give each endpoint its objects.  The endpoint and the bridges on the way to
  * it get a Device each, S<devfn in hex> with its _ADR, or a Scope where the
  * DSDT names them already.  Bridges that endpoints share are named once.  Root
- * buses other than PCI0 are those of PCI expander bridges, each with a number of
- * its own, and QEMU names no device below them.
+ * buses other than PCI0 are those of PCI expander bridges, each with a number
+ * of its own, and QEMU names no device below them.
  *
  * ACPI 6.5, 6.1.1 _ADR (Address), table 6.2 for the PCI form
  */
