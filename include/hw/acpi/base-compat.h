@@ -25,9 +25,11 @@ typedef void ClassInitData;
 #if QEMU_BASE_AT_LEAST(11, 0)
 #include "hw/core/boards.h"
 #include "hw/core/qdev.h"
+#include "hw/core/qdev-properties.h"
 #else
 #include "hw/boards.h"
 #include "hw/qdev-core.h"
+#include "hw/qdev-properties.h"
 #endif
 
 #endif
