@@ -102,7 +102,7 @@ static bool check_machine(MachineState *ms, Error **errp)
 
     if (!object_dynamic_cast(OBJECT(ms), TYPE_PCI_DEV_MEM_ACPI_MACHINE)) {
         error_setg(errp, "machine %s has no ACPI tables for it; "
-                   "use virt, q35 or pc", name);
+                   "use virt of Arm, q35 or pc", name);
         return false;
     }
     if (!PCI_DEV_MEM_ACPI_MACHINE_GET_CLASS(ms)->builds_tables(ms)) {

@@ -218,11 +218,11 @@ static const RefusedCase refused_machines[] = {
     }, {
         "raspi3b", "-machine raspi3b ",
         MEM0 "machine raspi3b has no ACPI tables for it; "
-        "use virt, q35 or pc",
+        "use virt of Arm, q35 or pc",
     }, {
         "none", "-machine none ",
         MEM0 "machine none has no ACPI tables for it; "
-        "use virt, q35 or pc",
+        "use virt of Arm, q35 or pc",
     },
 };
 
