@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All that a run has measured, and what follows from it."""
+
+import dataclasses
+import statistics
+
+from fit import Fit, fit
+from instructions import Count, Job
+from spread import Spread, paired_ratio
+from variants import GPUS, NONE, OUR_OBJECT, SWITCHES, Variant, bridges
+
+MOST = GPUS[-1]
+RUNS = 3                # of each variant with the most GPUs
+MOST_RATIO = 1.03       # of instructions, to no object
+MOST_TABLE_CODE = 2_000_000
+
+
+def jobs(variants: list[Variant]) -> list[Job]:
+    """What to count, the longest first"""
+    growth = [Job(variant, gpus) for gpus in GPUS for variant in variants]
+    again = [Job(variant, MOST, run=run) for run in range(1, RUNS)
+             for variant in variants]
+    depth = [Job(OUR_OBJECT, 1, switches) for switches in SWITCHES[1:]]
+    return sorted(growth + again + depth, key=lambda job: -job.gpus)
+
+
+@dataclasses.dataclass
+class Sizes:
+    srat: int
+    dsdt: int
+    command_line: int       # its characters, a space before each argument
+    objects: int            # the part of it that differs between variants
+
+
+@dataclasses.dataclass
+class Target:
+    text: str
+    figure: str
+    met: bool
+
+
+@dataclasses.dataclass
+class Figures:
+    about: str                      # QEMU and the machine
+    variants: list[Variant]         # what the others are compared with first
+    counts: dict[Job, Count]
+    sizes: dict[tuple[str, int], Sizes]             # variant, GPUs
+    seconds: dict[tuple[str, int], list[float]]     # variant, GPUs
+    boots: dict[str, list[float]]                   # "with", "without" nodes
+
+    def runs(self, variant: Variant) -> list[int]:
+        """Instructions with the most GPUs, each run"""
+        return [self.counts[Job(variant, MOST, run=run)].total
+                for run in range(RUNS)]
+
+    def unsteadiness(self) -> float:
+        """The most that runs of the same differ"""
+        return max((max(runs) - min(runs)) / min(runs)
+                   for runs in map(self.runs, self.variants))
+
+    def instruction_ratio(self, variant: Variant) -> float:
+        return (statistics.median(self.runs(variant)) /
+                statistics.median(self.runs(NONE)))
+
+    def table_ratio(self, variant: Variant) -> float:
+        return (self.counts[Job(variant, MOST)].tables /
+                self.counts[Job(NONE, MOST)].tables)
+
+    def start_ratio(self, variant: Variant) -> Spread:
+        return paired_ratio(self.seconds[variant.key, MOST],
+                            self.seconds[NONE.key, MOST])
+
+    def size_ratio(self, variant: Variant, name: str) -> float:
+        return (getattr(self.sizes[variant.key, MOST], name) /
+                getattr(self.sizes[NONE.key, MOST], name))
+
+    def boot_ratio(self) -> Spread:
+        return paired_ratio(self.boots['with'], self.boots['without'])
+
+    def added(self, variant: Variant, gpus: int) -> int:
+        """To QEMU's start, by the objects"""
+        return (self.counts[Job(variant, gpus)].total -
+                self.counts[Job(NONE, gpus)].total)
+
+    def growth(self) -> dict[str, Fit]:
+        """Over the number of GPUs"""
+        costs = {
+            'our table code': lambda gpus:
+                self.counts[Job(OUR_OBJECT, gpus)].our_tables,
+            'our checks': lambda gpus:
+                self.counts[Job(OUR_OBJECT, gpus)].our_checks}
+        for variant in self.variants[1:]:
+            costs[f'all that `{variant.title}` adds'] = (
+                lambda gpus, variant=variant: self.added(variant, gpus))
+        return {name: fit(GPUS, [cost(gpus) for gpus in GPUS])
+                for name, cost in costs.items()}
+
+    def depth_growth(self) -> Fit:
+        """Over the bridges above one GPU"""
+        return fit([bridges(switches) for switches in SWITCHES],
+                   [self.counts[Job(OUR_OBJECT, 1, switches)].our_tables
+                    for switches in SWITCHES])
+
+    def targets(self) -> list[Target]:
+        ratio = self.instruction_ratio(OUR_OBJECT)
+        table_code = self.counts[Job(OUR_OBJECT, MOST)].our_tables
+        growth = self.growth()
+        linear = {
+            'our table code grows linearly with the GPUs':
+                growth['our table code'],
+            'so does all that our objects add':
+                growth[f'all that `{OUR_OBJECT.title}` adds'],
+            'our table code grows linearly with the bridges above a GPU':
+                self.depth_growth()}
+        return [
+            Target(f'instructions with our objects, {MOST} GPUs: at most '
+                   f'{MOST_RATIO} times those without',
+                   f'{ratio:.3f}', ratio <= MOST_RATIO),
+            Target(f'our table code, {MOST} GPUs: at most '
+                   f'{MOST_TABLE_CODE / 1e6:g} M instructions',
+                   f'{table_code / 1e6:.2f} M',
+                   table_code <= MOST_TABLE_CODE),
+            *(Target(text, f'{100 * line.quadratic:.1f}% quadratic',
+                     line.linear())
+              for text, line in linear.items())]
+
+    def raw(self) -> dict:
+        """For other programs to read"""
+        return {
+            'about': self.about,
+            'counts': [{'variant': job.variant.key, 'gpus': job.gpus,
+                        'switches': job.switches, 'run': job.run,
+                        **dataclasses.asdict(count)}
+                       for job, count in self.counts.items()],
+            'sizes': [{'variant': key, 'gpus': gpus,
+                       **dataclasses.asdict(sizes)}
+                      for (key, gpus), sizes in self.sizes.items()],
+            'seconds': [{'variant': key, 'gpus': gpus, 'rounds': values}
+                        for (key, gpus), values in self.seconds.items()],
+            'boots': self.boots,
+            'targets': [dataclasses.asdict(target)
+                        for target in self.targets()]}
