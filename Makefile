@@ -27,7 +27,7 @@ PREFIX :=
 
 GUEST := $(BUILD)/guest
 
-.PHONY: all run check fuzz docs install uninstall series check-series \
+.PHONY: all run check fuzz bench docs install uninstall series check-series \
     check-regress check-targets clean distclean help
 
 # More than one of the scripts brings the base in step with this tree
@@ -52,6 +52,12 @@ check: $(BUILD)/build.ninja
 fuzz: all
 	@tests/fuzz/fuzz.py --qemu $(BUILD)/qemu-system-aarch64 --count $(N) \
 	    --jobs $$(nproc) $(if $(SEED),--seed $(SEED))
+
+bench: all
+	@scripts/host-packages $(BUILD) bench
+	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
+	@tests/bench/bench.py --qemu $(BUILD)/qemu-system-aarch64 \
+	    --guest $(GUEST) --out $(BUILD)/bench
 
 docs: $(BUILD)/build.ninja
 	@scripts/host-packages $(BUILD) docs
@@ -83,7 +89,7 @@ check-targets: $(BUILD)/build.ninja
 clean:
 	rm -rf $(BUILD)/guest $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
 	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/series $(BUILD)/check-* \
-	    $(BUILD)/vfio
+	    $(BUILD)/vfio $(BUILD)/bench
 	[ ! -d $(BUILD)/qemu ] || ninja -C $(BUILD)/qemu -t clean
 
 distclean:
@@ -96,6 +102,7 @@ help:
 	@echo "                    (GPUS=1, NODES=8: for each GPU, QEMU_ARGS='...')"
 	@echo "make check          run all tests"
 	@echo "make fuzz           run random machines (N=10000, SEED=random)"
+	@echo "make bench          measure what the tables cost, beside other objects"
 	@echo "make docs           make QEMU's documents, with our pages in them"
 	@echo "make install        install QEMU, its firmware and its documents"
 	@echo "                    (PREFIX=/usr/local, DESTDIR=...)"
