@@ -33,6 +33,7 @@ struct PciDevMemAcpi {
     OnOffAuto generic_initiator;
     bool has_pxm;
     uint32_t pxm;
+    bool checked;           /* that it fits the machine */
     bool warned;            /* that the device is gone */
 };
 
@@ -142,58 +143,71 @@ static PCIDevice *find_device(PciDevMemAcpi *dm, Error **errp)
     return PCI_DEVICE(dev);
 }
 
-static bool check_nodes(PciDevMemAcpi *dm, MachineState *ms, Error **errp)
+/* What the nodes of the machine are taken for, found once for all objects */
+typedef struct MachineNodes {
+    int count;
+    NumaNodeMem memory[MAX_NODES];
+    DECLARE_BITMAP(cpus, MAX_NODES);
+    DECLARE_BITMAP(initiators, MAX_NODES);
+    DECLARE_BITMAP(ports, MAX_NODES);
+} MachineNodes;
+
+static void find_machine_nodes(MachineNodes *nodes, MachineState *ms)
 {
-    int machine_nodes = ms->numa_state ? ms->numa_state->num_nodes : 0;
+    memset(nodes, 0, sizeof(*nodes));
+    nodes->count = ms->numa_state ? ms->numa_state->num_nodes : 0;
+    if (nodes->count) {
+        query_numa_node_mem(nodes->memory, ms);
+        numa_find_cpu_nodes(ms, nodes->cpus);
+        acpi_find_generic_nodes(nodes->initiators, nodes->ports);
+    }
+}
+
+static bool check_nodes(PciDevMemAcpi *dm, const MachineNodes *nodes,
+                        Error **errp)
+{
     uint32_t last = last_node(dm);
     g_autofree char *nodeset = nodeset_str(dm);
-    DECLARE_BITMAP(cpu_nodes, MAX_NODES);
-    DECLARE_BITMAP(initiator_nodes, MAX_NODES);
-    DECLARE_BITMAP(port_nodes, MAX_NODES);
-    NumaNodeMem memory[MAX_NODES] = {};
 
-    if (!machine_nodes) {
+    if (!nodes->count) {
         error_setg(errp, "nodeset=%s: the machine has no NUMA nodes; "
                    "create them with -numa node", nodeset);
         return false;
     }
-    if (last >= machine_nodes) {
-        uint32_t unknown = MAX(dm->first_node, machine_nodes);
+    if (last >= nodes->count) {
+        uint32_t unknown = MAX(dm->first_node, nodes->count);
 
         error_setg(errp, "nodeset=%s: the machine has no node %u, only 0-%d; "
                    "add -numa node,nodeid=%u or leave it out",
-                   nodeset, unknown, machine_nodes - 1, unknown);
+                   nodeset, unknown, nodes->count - 1, unknown);
         return false;
     }
 
-    query_numa_node_mem(memory, ms);
-    numa_find_cpu_nodes(ms, cpu_nodes);
-    acpi_find_generic_nodes(initiator_nodes, port_nodes);
     for (uint32_t i = dm->first_node; i <= last; i++) {
-        if (memory[i].node_mem) {
-            g_autofree char *size = size_to_str(memory[i].node_mem);
+        if (nodes->memory[i].node_mem) {
+            g_autofree char *size = size_to_str(nodes->memory[i].node_mem);
 
             error_setg(errp, "nodeset=%s: node %u has memory (%s); "
                        "take a node without mem=, memdev= or memory devices",
                        nodeset, i, size);
             return false;
         }
-        if (test_bit(i, cpu_nodes)) {
+        if (test_bit(i, nodes->cpus)) {
             error_setg(errp, "nodeset=%s: node %u has CPUs; assign all CPUs "
                        "to other nodes, with -numa node,cpus= or -numa cpu",
                        nodeset, i);
             return false;
         }
-        if (test_bit(i, port_nodes)) {
+        if (test_bit(i, nodes->ports)) {
             error_setg(errp, "nodeset=%s: node %u belongs to an "
                        "acpi-generic-port; take another node", nodeset, i);
             return false;
         }
-        if (test_bit(i, initiator_nodes) &&
+        if (test_bit(i, nodes->initiators) &&
             dm->generic_initiator != ON_OFF_AUTO_OFF) {
             error_setg(errp, "generic-initiator=%s: node %u belongs to an "
-                       "acpi-generic-initiator already; take it away, or give "
-                       "generic-initiator=off",
+                       "acpi-generic-initiator already; delete that object, or "
+                       "give generic-initiator=off",
                        OnOffAuto_str(dm->generic_initiator), i);
             return false;
         }
@@ -201,19 +215,18 @@ static bool check_nodes(PciDevMemAcpi *dm, MachineState *ms, Error **errp)
     return true;
 }
 
-static bool check_pxm(PciDevMemAcpi *dm, MachineState *ms, PCIDevice *pdev,
-                      Error **errp)
+static bool check_pxm(PciDevMemAcpi *dm, const MachineNodes *nodes,
+                      PCIDevice *pdev, Error **errp)
 {
     uint16_t pxb_node = pci_bus_numa_node(pci_device_root_bus(pdev));
-    int last = ms->numa_state->num_nodes - 1;
 
     if (!dm->has_pxm) {
         return true;
     }
-    if (dm->pxm > last) {
+    if (dm->pxm >= nodes->count) {
         error_setg(errp, "pxm=%u: the machine has no node %u, only 0-%d; "
                    "give the node of the CPUs that the device is near to",
-                   dm->pxm, dm->pxm, last);
+                   dm->pxm, dm->pxm, nodes->count - 1);
         return false;
     }
     if (pxb_node != NUMA_NODE_UNASSIGNED && pxb_node != dm->pxm) {
@@ -225,48 +238,96 @@ static bool check_pxm(PciDevMemAcpi *dm, MachineState *ms, PCIDevice *pdev,
     return true;
 }
 
-static bool check_other_objects(PciDevMemAcpi *dm, Error **errp)
+/* What the objects have that fit the machine: no other may have it too */
+typedef struct Taken {
+    GHashTable *devices;                /* devid to PciDevMemAcpi */
+    PciDevMemAcpi *nodes[MAX_NODES];
+} Taken;
+
+static void take(Taken *taken, PciDevMemAcpi *dm)
 {
-    g_autoptr(GPtrArray) objects = all_objects();
-    g_autofree char *nodeset = nodeset_str(dm);
+    g_hash_table_insert(taken->devices, dm->devid, dm);
+    for (uint32_t i = dm->first_node; i <= last_node(dm); i++) {
+        taken->nodes[i] = dm;
+    }
+}
 
-    for (guint i = 0; i < objects->len; i++) {
-        PciDevMemAcpi *other = g_ptr_array_index(objects, i);
+static bool check_taken(PciDevMemAcpi *dm, const Taken *taken, Error **errp)
+{
+    PciDevMemAcpi *other = g_hash_table_lookup(taken->devices, dm->devid);
 
-        if (other == dm) {
-            continue;
-        }
-        if (g_str_equal(other->devid, dm->devid)) {
-            error_setg(errp, "devid=%s: object '%s' is for this device too; "
-                       "a device takes one object, with all its nodes",
-                       dm->devid, object_id(other));
-            return false;
-        }
-        if (dm->first_node <= last_node(other) &&
-            other->first_node <= last_node(dm)) {
+    if (other) {
+        error_setg(errp, "devid=%s: object '%s' is for this device too; "
+                   "a device takes one object, with all its nodes",
+                   dm->devid, object_id(other));
+        return false;
+    }
+    for (uint32_t i = dm->first_node; i <= last_node(dm); i++) {
+        if (taken->nodes[i]) {
+            g_autofree char *nodeset = nodeset_str(dm);
+
             error_setg(errp, "nodeset=%s: object '%s' has node %u too; "
                        "give each object nodes of its own",
-                       nodeset, object_id(other),
-                       MAX(dm->first_node, other->first_node));
+                       nodeset, object_id(taken->nodes[i]), i);
             return false;
         }
     }
     return true;
 }
 
-/* Does the object fit the machine?  Asked when the machine is built. */
-static bool pci_dev_mem_acpi_machine_ready(UserCreatable *uc, Error **errp)
+static bool check_object(PciDevMemAcpi *dm, MachineState *ms,
+                         const MachineNodes *nodes, const Taken *taken,
+                         Error **errp)
 {
     ERRP_GUARD();
-    PciDevMemAcpi *dm = PCI_DEV_MEM_ACPI(uc);
-    MachineState *ms = MACHINE(qdev_get_machine());
     PCIDevice *pdev;
 
     if (!check_machine(ms, errp) || !(pdev = find_device(dm, errp)) ||
-        !check_nodes(dm, ms, errp) || !check_pxm(dm, ms, pdev, errp) ||
-        !check_other_objects(dm, errp)) {
+        !check_nodes(dm, nodes, errp) || !check_pxm(dm, nodes, pdev, errp) ||
+        !check_taken(dm, taken, errp)) {
         prepend_object(dm, errp);
         return false;
+    }
+    return true;
+}
+
+/*
+ * Do the objects fit the machine?  Asked when the machine is built, for each,
+ * and answered for all of them at once: to find out about nodes takes a walk
+ * through all that the machine consists of.
+ */
+static bool pci_dev_mem_acpi_machine_ready(UserCreatable *uc, Error **errp)
+{
+    MachineState *ms = MACHINE(qdev_get_machine());
+    g_autoptr(GPtrArray) objects = NULL;
+    g_autoptr(GHashTable) devices = NULL;
+    Taken taken = {};
+    MachineNodes nodes;
+
+    if (PCI_DEV_MEM_ACPI(uc)->checked) {
+        return true;
+    }
+    find_machine_nodes(&nodes, ms);
+    objects = all_objects();
+    taken.devices = devices = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < objects->len; i++) {
+        PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
+
+        if (dm->checked) {
+            take(&taken, dm);
+        }
+    }
+    for (guint i = 0; i < objects->len; i++) {
+        PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
+
+        if (dm->checked) {
+            continue;
+        }
+        if (!check_object(dm, ms, &nodes, &taken, errp)) {
+            return false;
+        }
+        take(&taken, dm);
+        dm->checked = true;
     }
     return true;
 }
