@@ -38,6 +38,18 @@
 
 #define GPU0_OBJECT_ARG OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-7 "
 
+#define INITIATOR5_ARG "-object acpi-generic-initiator,id=gi0,pci-dev=gpu1,node=5 "
+
+#define HMAT_LB_ARG(initiator)                                          \
+    "-numa hmat-lb,initiator=" initiator ",target=0,hierarchy=memory,"  \
+    "data-type=access-latency,latency=10 "
+
+/* gpu2 is below an expander bridge that is near to node 1 */
+#define PXB1_ARGS                                                       \
+    "-device pxb-pcie,id=pxb0,bus=pcie.0,bus_nr=128,numa_node=1 "       \
+    "-device pcie-root-port,id=rp0,bus=pxb0,addr=0,chassis=1 "          \
+    "-device pci-testdev,id=gpu2,bus=rp0 "
+
 /* The start of an error about object mem0 */
 #define MEM0 "nvidia-gpu-mem-acpi object 'mem0': "
 
@@ -181,6 +193,58 @@ static const RefusedCase refused_cases[] = {
         "nodeset/shared",
         GPU0_OBJECT_ARG OBJECT_ARG "id=mem1,devid=gpu1,nodeset=7-8",
         "has node 7 too; give each object nodes of its own",
+    }, {
+        "generic-initiator/word",
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4,generic-initiator=maybe",
+        "Parameter 'generic-initiator' does not accept value 'maybe'",
+    }, {
+        "generic-initiator/taken-on", INITIATOR5_ARG
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=on",
+        MEM0 "generic-initiator=on: node 5 belongs to an "
+        "acpi-generic-initiator already; take it away, or give "
+        "generic-initiator=off",
+    }, {
+        /* Whether it is one depends on a slot, which may change */
+        "generic-initiator/taken-auto", INITIATOR5_ARG
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=auto",
+        MEM0 "generic-initiator=auto: node 5 belongs to an "
+        "acpi-generic-initiator already; take it away, or give "
+        "generic-initiator=off",
+    }, {
+        "generic-initiator/hmat-off", "-machine hmat=on "
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-7 " HMAT_LB_ARG("4"),
+        "Invalid initiator=4, it isn't an initiator proximity domain",
+    }, {
+        /* The options of HMAT come before the device whose slot decides */
+        "generic-initiator/hmat-auto", "-machine hmat=on "
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-7,generic-initiator=auto "
+        HMAT_LB_ARG("4"),
+        "Invalid initiator=4, it isn't an initiator proximity domain",
+    }, {
+        "generic-initiator/hmat-beside", "-machine hmat=on "
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-7,generic-initiator=on "
+        HMAT_LB_ARG("8"),
+        "Invalid initiator=8, it isn't an initiator proximity domain",
+    }, {
+        "pxm/no-such-node", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4,pxm=10",
+        MEM0 "pxm=10: the machine has no node 10, only 0-9; "
+        "give the node of the CPUs that the device is near to",
+    }, {
+        /* What it reads as where there is none is no node either */
+        "pxm/unset-value", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4,pxm=128",
+        MEM0 "pxm=128: the machine has no node 128, only 0-9; "
+        "give the node of the CPUs that the device is near to",
+    }, {
+        "pxm/expander-bridge", PXB1_ARGS
+        OBJECT_ARG "id=mem0,devid=gpu2,nodeset=4,pxm=0",
+        MEM0 "pxm=0: device 'gpu2' is below a PCI expander bridge with "
+        "numa_node=1; leave pxm out, or give both the same",
+    }, {
+        "pxm/word", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4,pxm=near",
+        "Parameter 'pxm' expects",
+    }, {
+        "pxm/negative", OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4,pxm=-1",
+        "Parameter 'pxm' expects",
     }
 };
 
@@ -207,22 +271,66 @@ static void test_refused(const void *data)
 }
 
 /* A machine without NUMA nodes, or without tables that could tell the guest */
-static const RefusedCase refused_machines[] = {
+typedef struct RefusedMachine {
+    const char *arch;
+    RefusedCase c;
+} RefusedMachine;
+
+#define NO_TABLES(machine) \
+    MEM0 "machine " machine " has no ACPI tables for it; use virt, q35 or pc"
+
+static const RefusedMachine refused_machines[] = {
     {
-        "no-numa", "-machine virt " GPU_ARGS,
-        MEM0 "nodeset=4-7: the machine has no NUMA nodes; "
-        "create them with -numa node",
+        "aarch64", {
+            "no-numa", "-machine virt " GPU_ARGS,
+            MEM0 "nodeset=4-7: the machine has no NUMA nodes; "
+            "create them with -numa node",
+        }
     }, {
-        "acpi-off", MACHINE_ARGS "-machine acpi=off " GPU_ARGS,
-        "; start it with acpi=on",
+        "aarch64", {
+            "acpi-off", MACHINE_ARGS "-machine acpi=off " GPU_ARGS,
+            "; start it with acpi=on",
+        }
     }, {
-        "raspi3b", "-machine raspi3b ",
-        MEM0 "machine raspi3b has no ACPI tables for it; "
-        "use virt of Arm, q35 or pc",
+        "aarch64", { "raspi3b", "-machine raspi3b ", NO_TABLES("raspi3b") }
     }, {
-        "none", "-machine none ",
-        MEM0 "machine none has no ACPI tables for it; "
-        "use virt of Arm, q35 or pc",
+        "aarch64", { "none", "-machine none ", NO_TABLES("none") }
+    }, {
+        "x86_64", {
+            "q35-no-numa", "-machine q35 " GPU_ARGS,
+            MEM0 "nodeset=4-7: the machine has no NUMA nodes; "
+            "create them with -numa node",
+        }
+    }, {
+        "x86_64", {
+            "q35-acpi-off", "-machine q35,acpi=off " GPU_ARGS,
+            "; start it with acpi=on",
+        }
+    }, {
+        "x86_64", {
+            "pc-acpi-off", "-machine pc,acpi=off " GPU_ARGS,
+            "; start it with acpi=on",
+        }
+    }, {
+        /* It is a PC, but without PCI and tables */
+        "x86_64", { "isapc", "-machine isapc ", MEM0 "machine isapc" }
+    }, {
+        "x86_64", { "microvm", "-machine microvm ", NO_TABLES("microvm") }
+    }, {
+        "x86_64", { "none", "-machine none ", NO_TABLES("none") }
+    }, {
+        "riscv64", {
+            "no-numa", "-machine virt " GPU_ARGS,
+            MEM0 "nodeset=4-7: the machine has no NUMA nodes; "
+            "create them with -numa node",
+        }
+    }, {
+        "riscv64", {
+            "acpi-off", "-machine virt,acpi=off " GPU_ARGS,
+            "; start it with acpi=on",
+        }
+    }, {
+        "riscv64", { "spike", "-machine spike ", NO_TABLES("spike") }
     },
 };
 
@@ -243,6 +351,8 @@ static void test_help(void)
     g_assert_cmpint(status, ==, 0);
     g_assert_nonnull(strstr(output, "devid=<string>         - id of"));
     g_assert_nonnull(strstr(output, "nodeset=<int>          - Consecutive"));
+    g_assert_nonnull(strstr(output, "generic-initiator=<OnOffAuto> - Make"));
+    g_assert_nonnull(strstr(output, "pxm=<uint32>           - NUMA node"));
 }
 
 /* What a type of PCI device is started with in test_device_types() */
@@ -308,6 +418,23 @@ static void assert_nodeset(QTestState *qts, const char *id, int first, int last)
     g_assert_cmpint(first, ==, last + 1);
 }
 
+static void assert_generic_initiator(QTestState *qts, const char *id,
+                                     const char *value)
+{
+    g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-get', "
+        "'arguments': {'path': %s, 'property': 'generic-initiator'}}", id);
+
+    g_assert_cmpstr(qdict_get_str(rsp, "return"), ==, value);
+}
+
+static void assert_pxm(QTestState *qts, const char *id, int node)
+{
+    g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-get', "
+        "'arguments': {'path': %s, 'property': 'pxm'}}", id);
+
+    g_assert_cmpint(qdict_get_int(rsp, "return"), ==, node);
+}
+
 /* Start with @args, whose object mem0 is for gpu0 with the nodes 4-7 */
 static void test_accepted(const void *args)
 {
@@ -325,6 +452,72 @@ static void test_two_objects(void)
 
     assert_devid(qts, "/objects/mem1", "gpu1");
     assert_nodeset(qts, "/objects/mem1", 8, 9);
+    qtest_quit(qts);
+}
+
+#define PXM_UNSET 128
+
+static void test_defaults(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS GPU0_OBJECT_ARG);
+
+    assert_generic_initiator(qts, "/objects/mem0", "off");
+    assert_pxm(qts, "/objects/mem0", PXM_UNSET);
+    qtest_quit(qts);
+}
+
+typedef struct ReadBackCase {
+    const char *value;
+    int pxm;
+} ReadBackCase;
+
+static void test_read_back(void)
+{
+    static const ReadBackCase cases[] = {
+        { "on", 0 }, { "off", 1 }, { "auto", 9 },
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(cases); i++) {
+        QTestState *qts = qtest_initf(MACHINE_ARGS GPU_ARGS OBJECT_ARG
+            "id=mem0,devid=gpu0,nodeset=4-7,generic-initiator=%s,pxm=%d",
+            cases[i].value, cases[i].pxm);
+
+        assert_generic_initiator(qts, "/objects/mem0", cases[i].value);
+        assert_pxm(qts, "/objects/mem0", cases[i].pxm);
+        qtest_quit(qts);
+    }
+}
+
+/* What the expander bridge says already may be said again */
+static void test_pxm_of_expander_bridge(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS PXB1_ARGS OBJECT_ARG
+                                 "id=mem0,devid=gpu2,nodeset=4-7,pxm=1");
+
+    assert_pxm(qts, "/objects/mem0", 1);
+    qtest_quit(qts);
+}
+
+/* The node of another initiator is refused for initiators only */
+static void test_initiator_beside(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS INITIATOR5_ARG
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=off "
+        OBJECT_ARG "id=mem1,devid=gpu1,nodeset=7,generic-initiator=on");
+
+    assert_generic_initiator(qts, "/objects/mem0", "off");
+    assert_generic_initiator(qts, "/objects/mem1", "on");
+    qtest_quit(qts);
+}
+
+/* Wherever on the command line the object is */
+static void test_initiator_for_hmat(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS "-machine hmat=on " GPU_ARGS
+        HMAT_LB_ARG("0") HMAT_LB_ARG("4") HMAT_LB_ARG("7")
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-7,generic-initiator=on");
+
+    assert_generic_initiator(qts, "/objects/mem0", "on");
     qtest_quit(qts);
 }
 
@@ -387,12 +580,40 @@ static void test_qmp_refused(void)
                  "is for this device too; a device takes one object, with all "
                  "its nodes");
 
+    assert_error(qtest_qmp(qts, "{'execute': 'object-add', 'arguments': "
+                           "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': 'mem1', "
+                           "'devid': 'gpu1', 'nodeset': [8], 'pxm': 11}}"),
+                 "nvidia-gpu-mem-acpi object 'mem1': pxm=11: the machine has "
+                 "no node 11, only 0-9; give the node of the CPUs that the "
+                 "device is near to");
+    qtest_qmp_assert_success(qts, "{'execute': 'object-add', 'arguments': "
+                             "{'qom-type': 'acpi-generic-initiator', "
+                             "'id': 'gi0', 'pci-dev': 'gpu1', 'node': 8}}");
+    assert_error(qtest_qmp(qts, "{'execute': 'object-add', 'arguments': "
+                           "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': 'mem1', "
+                           "'devid': 'gpu1', 'nodeset': [8], "
+                           "'generic-initiator': 'on'}}"),
+                 "nvidia-gpu-mem-acpi object 'mem1': generic-initiator=on: "
+                 "node 8 belongs to an acpi-generic-initiator already; take "
+                 "it away, or give generic-initiator=off");
+    assert_error(qtest_qmp(qts, "{'execute': 'object-add', 'arguments': "
+                           "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': 'mem1', "
+                           "'devid': 'gpu1', 'nodeset': [8], "
+                           "'generic-initiator': true}}"),
+                 "Invalid parameter type for 'generic-initiator', expected: "
+                 "string");
+    qtest_qmp_assert_success(qts, "{'execute': 'object-del', "
+                             "'arguments': {'id': 'gi0'}}");
+
     /* Nothing of them is left, and what was there is as it was */
     qtest_qmp_assert_success(qts, "%p", qdict_from_jsonf_nofail(
         "{'execute': 'object-add', 'arguments': "
         "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': 'mem1', "
-        "'devid': 'gpu1', 'nodeset': [8, 9]}}"));
+        "'devid': 'gpu1', 'nodeset': [8, 9], "
+        "'generic-initiator': 'auto', 'pxm': 1}}"));
     assert_nodeset(qts, "/objects/mem0", 4, 7);
+    assert_generic_initiator(qts, "/objects/mem1", "auto");
+    assert_pxm(qts, "/objects/mem1", 1);
     qtest_quit(qts);
 }
 
@@ -440,8 +661,20 @@ static void test_qmp_unchangeable(void)
                            "'value': [8]}}"),
                  MEM0 "nodeset can't be changed; "
                  "delete the object and add a new one");
+    assert_error(qtest_qmp(qts, "{'execute': 'qom-set', 'arguments': "
+                           "{'path': '/objects/mem0', "
+                           "'property': 'generic-initiator', 'value': 'on'}}"),
+                 MEM0 "generic-initiator can't be changed; "
+                 "delete the object and add a new one");
+    assert_error(qtest_qmp(qts, "{'execute': 'qom-set', 'arguments': "
+                           "{'path': '/objects/mem0', 'property': 'pxm', "
+                           "'value': 0}}"),
+                 MEM0 "pxm can't be changed; "
+                 "delete the object and add a new one");
     assert_devid(qts, "/objects/mem0", "gpu0");
     assert_nodeset(qts, "/objects/mem0", 4, 7);
+    assert_generic_initiator(qts, "/objects/mem0", "off");
+    assert_pxm(qts, "/objects/mem0", PXM_UNSET);
     qtest_quit(qts);
 }
 
@@ -501,18 +734,25 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 
+    for (int i = 0; i < ARRAY_SIZE(refused_machines); i++) {
+        const RefusedMachine *machine = &refused_machines[i];
+        g_autofree char *path = g_strdup_printf(
+            "/nvidia-gpu-mem-acpi/refused/machine/%s", machine->c.name);
+
+        if (g_str_equal(machine->arch, qtest_get_arch())) {
+            qtest_add_data_func(path, &machine->c, test_refused_machine);
+        }
+    }
+    /* What else is here depends on no machine: one is enough */
+    if (!g_str_equal(qtest_get_arch(), "aarch64")) {
+        return g_test_run();
+    }
+
     for (int i = 0; i < ARRAY_SIZE(refused_cases); i++) {
         g_autofree char *path = g_strdup_printf(
             "/nvidia-gpu-mem-acpi/refused/%s", refused_cases[i].name);
 
         qtest_add_data_func(path, &refused_cases[i], test_refused);
-    }
-    for (int i = 0; i < ARRAY_SIZE(refused_machines); i++) {
-        g_autofree char *path = g_strdup_printf(
-            "/nvidia-gpu-mem-acpi/refused/machine/%s",
-            refused_machines[i].name);
-
-        qtest_add_data_func(path, &refused_machines[i], test_refused_machine);
     }
     qtest_add_data_func("/nvidia-gpu-mem-acpi/accepted/before-device",
                         GPU0_OBJECT_ARG GPU_ARGS, test_accepted);
@@ -525,6 +765,14 @@ int main(int argc, char **argv)
                         "\"nodeset\":[7,5,6,4]}'", test_accepted);
     qtest_add_func("/nvidia-gpu-mem-acpi/accepted/two-objects",
                    test_two_objects);
+    qtest_add_func("/nvidia-gpu-mem-acpi/accepted/defaults", test_defaults);
+    qtest_add_func("/nvidia-gpu-mem-acpi/accepted/read-back", test_read_back);
+    qtest_add_func("/nvidia-gpu-mem-acpi/accepted/pxm-of-expander-bridge",
+                   test_pxm_of_expander_bridge);
+    qtest_add_func("/nvidia-gpu-mem-acpi/accepted/initiator-beside",
+                   test_initiator_beside);
+    qtest_add_func("/nvidia-gpu-mem-acpi/accepted/initiator-for-hmat",
+                   test_initiator_for_hmat);
     if (g_test_slow()) {
         qtest_add_func("/nvidia-gpu-mem-acpi/accepted/device-types",
                        test_device_types);
