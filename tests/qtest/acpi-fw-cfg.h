@@ -11,7 +11,7 @@
 
 /**
  * acpi_fw_cfg_read:
- * @qts: a QTest of arm virt with RAM at its usual place
+ * @qts: a QTest of arm virt, or of a PC
  * @signature: of a table, four characters
  *
  * Read "etc/acpi/tables" from the machine's fw_cfg, which has QEMU build the

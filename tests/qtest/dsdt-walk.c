@@ -229,21 +229,30 @@ static void add_device(Walk *walk, const char *path)
     }
     dev->path = g_strdup(path);
     dev->adr = -1;
+    dev->pxm = -1;
     dev->properties = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                             g_free);
     g_ptr_array_add(walk->devices, dev);
+}
+
+static void take_once(Walk *walk, int64_t *value)
+{
+    uint64_t integer;
+
+    g_assert_cmpint(*value, ==, -1);
+    g_assert_true(take_integer(walk, &integer));
+    *value = integer;
 }
 
 static void walk_name(Walk *walk, const char *scope)
 {
     g_autofree char *path = take_path(walk, scope);
     DsdtDevice *dev = dsdt_find(walk->devices, scope);
-    uint64_t adr;
 
     if (dev && g_str_has_suffix(path, "._ADR")) {
-        g_assert_cmpint(dev->adr, ==, -1);
-        g_assert_true(take_integer(walk, &adr));
-        dev->adr = adr;
+        take_once(walk, &dev->adr);
+    } else if (dev && g_str_has_suffix(path, "._PXM")) {
+        take_once(walk, &dev->pxm);
     } else if (dev && g_str_has_suffix(path, "._DSD")) {
         g_assert_cmpint(g_hash_table_size(dev->properties), ==, 0);
         take_dsd(walk, dev);
@@ -286,6 +295,13 @@ static void walk_extended(Walk *walk, const char *scope)
     }
 }
 
+/* ACPI 6.5, 5.3.1 Predefined Root Namespaces */
+static bool is_predefined(const char *path)
+{
+    return g_str_equal(path, "\\") || g_str_equal(path, "\\_SB") ||
+           g_str_equal(path, "\\_GPE");
+}
+
 static void walk_terms(Walk *walk, const uint8_t *end, const char *scope)
 {
     while (walk->at < end) {
@@ -296,8 +312,7 @@ static void walk_terms(Walk *walk, const uint8_t *end, const char *scope)
             const uint8_t *scope_end = take_end(walk);
             g_autofree char *path = take_path(walk, scope);
 
-            if (!g_str_equal(path, "\\_SB") &&
-                !dsdt_find(walk->devices, path)) {
+            if (!is_predefined(path) && !dsdt_find(walk->devices, path)) {
                 g_error("Scope (%s) comes before its Device", path);
             }
             walk_terms(walk, scope_end, path);

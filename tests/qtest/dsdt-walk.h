@@ -11,11 +11,13 @@
  * DsdtDevice:
  * @path: such as \_SB.PCI0.S20, without the underscores that pad a name
  * @adr: value of its _ADR, or -1 if it has none
+ * @pxm: value of its _PXM, or -1 if it has none
  * @properties: integer properties of its _DSD, name to uint64_t
  */
 typedef struct DsdtDevice {
     char *path;
     int64_t adr;
+    int64_t pxm;
     GHashTable *properties;
 } DsdtDevice;
 
@@ -25,7 +27,7 @@ typedef struct DsdtDevice {
  *
  * Find all Device objects of @table.  Fails the test if one is declared twice,
  * if a Scope names one that is not declared before it, or if the AML holds what
- * QEMU's builder of arm virt does not put there.
+ * QEMU's builders don't put there.
  *
  * Returns: DsdtDevice in the order of the table.
  */

@@ -6,35 +6,112 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
+#include "qemu/units.h"
 #include "acpi-fw-cfg.h"
 #include "dsdt-walk.h"
 #include "gpu-mem-tables.h"
 
+/* Header and reserved bytes, then structures of type and length */
+#define SRAT_FIRST 48
+
+enum {
+    SRAT_MEMORY = 1,
+    SRAT_INITIATOR = 5,
+};
+
+enum {
+    MEMORY_ENABLED = 1,
+    MEMORY_HOT_PLUGGABLE = 2,
+};
+
 void assert_srat(QTestState *qts, int last)
 {
     g_autoptr(GByteArray) srat = acpi_fw_cfg_read(qts, "SRAT");
-    int node = 0;
+    int next = 0;
+    bool padded = false;
 
-    /* Header and reserved bytes, then structures of type and length */
-    for (guint at = 48; at < srat->len; at += srat->data[at + 1]) {
+    for (guint at = SRAT_FIRST; at < srat->len; at += srat->data[at + 1]) {
         const uint8_t *entry = srat->data + at;
+        int node = ldl_le_p(entry + 2);
+        uint64_t base = ldq_le_p(entry + 8);
+        uint64_t length = ldq_le_p(entry + 16);
+        uint32_t flags = ldl_le_p(entry + 28);
 
-        if (entry[0] != 1) {
+        if (entry[0] != SRAT_MEMORY) {
             continue;
         }
         g_assert_cmpint(entry[1], ==, 40);
-        g_assert_cmpint(ldl_le_p(entry + 2), ==, node);
-        if (node >= CPU_NODES) {
-            g_assert_cmphex(ldq_le_p(entry + 8), ==, 0);
-            g_assert_cmphex(ldq_le_p(entry + 16), ==, 0);
-            g_assert_cmphex(ldl_le_p(entry + 28), ==, 3);
-        } else {
-            g_assert_cmphex(ldq_le_p(entry + 16), !=, 0);
-            g_assert_cmphex(ldl_le_p(entry + 28), ==, 1);
+        if (!flags) {
+            /* x86 has at least as many entries as nodes and two more */
+            g_assert_cmpstr(qtest_get_arch(), ==, "x86_64");
+            g_assert_cmphex(length, ==, 0);
+            padded = true;
+            continue;
         }
-        node++;
+        g_assert_false(padded);
+        if (node == next - 1 && node < CPU_NODES) {
+            /* On x86 memory has holes */
+            g_assert_cmpstr(qtest_get_arch(), ==, "x86_64");
+            g_assert_cmphex(base, >=, MiB);
+        } else {
+            g_assert_cmpint(node, ==, next);
+            next++;
+        }
+        if (node >= CPU_NODES) {
+            g_assert_cmphex(base, ==, 0);
+            g_assert_cmphex(length, ==, 0);
+            g_assert_cmphex(flags, ==, MEMORY_ENABLED | MEMORY_HOT_PLUGGABLE);
+        } else {
+            g_assert_cmphex(length, !=, 0);
+            g_assert_cmphex(flags, ==, MEMORY_ENABLED);
+        }
     }
-    g_assert_cmpint(node, ==, last + 1);
+    g_assert_cmpint(next, ==, last + 1);
+}
+
+/* ACPI 6.5, 5.2.16.6 Generic Initiator Affinity Structure */
+static void assert_initiator(const uint8_t *entry, uint32_t node,
+                             const Initiators *of)
+{
+    const uint8_t handle[16] = { 0, 0, of->bus, of->devfn };
+
+    g_assert_cmpint(entry[1], ==, 32);
+    g_assert_cmpint(entry[2], ==, 0);               /* Reserved */
+    g_assert_cmpint(entry[3], ==, 1);               /* Handle: of a PCI device */
+    g_assert_cmpint(ldl_le_p(entry + 4), ==, node);
+    g_assert_cmpmem(entry + 8, 16, handle, sizeof(handle));
+    g_assert_cmphex(ldl_le_p(entry + 24), ==, 1);   /* Flags: Enabled */
+    g_assert_cmphex(ldl_le_p(entry + 28), ==, 0);   /* Reserved */
+}
+
+void assert_initiators(QTestState *qts, const Initiators *initiators, int num)
+{
+    g_autoptr(GByteArray) srat = acpi_fw_cfg_read(qts, "SRAT");
+    bool memory = false;
+    bool initiator = false;
+    int device = 0;
+    uint32_t done = 0;
+
+    for (guint at = SRAT_FIRST; at < srat->len; at += srat->data[at + 1]) {
+        const uint8_t *entry = srat->data + at;
+
+        if (entry[0] != SRAT_INITIATOR) {
+            memory |= entry[0] == SRAT_MEMORY;
+            g_assert_true(!initiator || entry[0] == SRAT_MEMORY);
+            continue;
+        }
+        initiator = true;
+        g_assert_false(memory);
+        g_assert_cmpint(device, <, num);
+        assert_initiator(entry, initiators[device].start + done,
+                         &initiators[device]);
+        if (++done == initiators[device].count) {
+            device++;
+            done = 0;
+        }
+    }
+    g_assert_true(memory);
+    g_assert_cmpint(device, ==, num);
 }
 
 static void assert_property(const DsdtDevice *dev, const char *name,
@@ -71,6 +148,7 @@ static void assert_gpu(const GPtrArray *devices, const Gpu *gpu)
     assert_property(dev, "nvidia,gpu-mem-pxm-start", gpu->start);
     assert_property(dev, "nvidia,gpu-mem-pxm-count", gpu->count);
     g_assert_cmpint(g_hash_table_size(dev->properties), ==, 4);
+    g_assert_cmpint(dev->pxm, ==, gpu->has_pxm ? gpu->pxm : -1);
 }
 
 static void assert_no_address_twice(const GPtrArray *devices)

@@ -14,14 +14,13 @@
 #include "acpi-fw-cfg.h"
 #include "gpu-mem-tables.h"
 
-#define ECAM 0x4010000000ULL
-
 static void object_add(QTestState *qts)
 {
     qtest_qmp_assert_success(qts, "{'execute': 'object-add', 'arguments': "
                              "{'qom-type': 'nvidia-gpu-mem-acpi', "
                              "'id': 'mem0', 'devid': 'gpu0', "
-                             "'nodeset': [2, 3]}}");
+                             "'nodeset': [2, 3], "
+                             "'generic-initiator': 'on', 'pxm': 0}}");
 }
 
 static void object_del(QTestState *qts)
@@ -30,21 +29,25 @@ static void object_del(QTestState *qts)
                              "'arguments': {'id': 'mem0'}}");
 }
 
-static void test_object_added_and_deleted(void)
+static void test_object_added_and_deleted(const void *machine)
 {
-    static const Gpu gpu = { "\\_SB.PCI0", "4.0", 2, 2 };
-    QTestState *qts = qtest_init(MACHINE_ARGS EMPTY_ARGS
-                                 GPU_DEVICE "id=gpu0,addr=4");
+    static const Gpu gpu = { "\\_SB.PCI0", "4.0", 2, 2, true, 0 };
+    static const Initiators initiators = { 2, 2, 0, 0x20 };
+    QTestState *qts = gpu_mem_start(machine, EMPTY_ARGS
+                                    GPU_DEVICE "id=gpu0,addr=4");
 
     /* What the firmware has read stays: a reset makes new tables */
     assert_dsdt(qts, NULL, 0);
     object_add(qts);
     assert_dsdt(qts, NULL, 0);
+    assert_initiators(qts, NULL, 0);
     qtest_system_reset(qts);
     assert_dsdt(qts, &gpu, 1);
+    assert_initiators(qts, &initiators, 1);
     object_del(qts);
     qtest_system_reset(qts);
     assert_dsdt(qts, NULL, 0);
+    assert_initiators(qts, NULL, 0);
     assert_srat(qts, LAST_NODE);
     qtest_quit(qts);
 }
@@ -59,10 +62,9 @@ static void test_object_added_and_deleted(void)
     OBJECT "id=mem0,devid=gpu0,nodeset=6-9 "                            \
     OBJECT "id=mem1,devid=gpu1,nodeset=2-5"
 
-static void test_resets(void)
+static void test_resets(const void *machine)
 {
-    QTestState *qts = qtest_initf(MACHINE_ARGS EMPTY_ARGS "%s",
-                                  TWO_PXBS_ARGS);
+    QTestState *qts = gpu_mem_start(machine, EMPTY_ARGS "%s", TWO_PXBS_ARGS);
     g_autoptr(GByteArray) srat = acpi_fw_cfg_read(qts, "SRAT");
     g_autoptr(GByteArray) dsdt = acpi_fw_cfg_read(qts, "DSDT");
 
@@ -82,17 +84,16 @@ static void test_resets(void)
 /* What a guest does that is asked for the device below the port at @devfn */
 static void power_slot_off(QTestState *qts, int devfn)
 {
-    uint64_t config = ECAM + (devfn << 12);
-    uint8_t cap = qtest_readb(qts, config + PCI_CAPABILITY_LIST);
+    uint8_t cap = pci_config_readb(qts, 0, devfn, PCI_CAPABILITY_LIST);
 
-    while (cap && qtest_readb(qts, config + cap) != PCI_CAP_ID_EXP) {
-        cap = qtest_readb(qts, config + cap + PCI_CAP_LIST_NEXT);
+    while (cap && pci_config_readb(qts, 0, devfn, cap) != PCI_CAP_ID_EXP) {
+        cap = pci_config_readb(qts, 0, devfn, cap + PCI_CAP_LIST_NEXT);
     }
     g_assert_cmphex(cap, !=, 0);
-    qtest_writew(qts, config + cap + PCI_EXP_SLTCTL,
-                 PCI_EXP_SLTCTL_PWR_IND_ON);
-    qtest_writew(qts, config + cap + PCI_EXP_SLTCTL,
-                 PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PCC);
+    pci_config_writew(qts, 0, devfn, cap + PCI_EXP_SLTCTL,
+                      PCI_EXP_SLTCTL_PWR_IND_ON);
+    pci_config_writew(qts, 0, devfn, cap + PCI_EXP_SLTCTL,
+                      PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PCC);
 }
 
 static int count_of(const char *haystack, const char *needle)
@@ -106,11 +107,14 @@ static int count_of(const char *haystack, const char *needle)
     return count;
 }
 
-static void test_device_unplugged(void)
+static void test_device_unplugged(const void *machine)
 {
     static const Gpu gpus[] = {
         { "\\_SB.PCI0", "2.0", 4, 2 },
-        { "\\_SB.PCI0", "1.0/0.0", 2, 2 },
+        { "\\_SB.PCI0", "1.0/0.0", 2, 2, true, 1 },
+    };
+    static const Initiators initiators[] = {
+        { 2, 2, 0, 0 }, { 4, 2, 0, 0x10 },
     };
     g_autofree char *log = NULL;
     g_autofree char *printed = NULL;
@@ -120,13 +124,14 @@ static void test_device_unplugged(void)
 
     g_assert_no_error(err);
     close(fd);
-    qts = qtest_initf(MACHINE_ARGS EMPTY_ARGS
-                      "-device pcie-root-port,id=rp0,addr=1,chassis=1 "
-                      GPU_DEVICE "id=gpu0,bus=rp0 "
-                      GPU_DEVICE "id=gpu1,addr=2 "
-                      OBJECT "id=mem0,devid=gpu0,nodeset=2-3 "
-                      OBJECT "id=mem1,devid=gpu1,nodeset=4-5 2>%s", log);
+    qts = gpu_mem_start(machine, EMPTY_ARGS
+        "-device pcie-root-port,id=rp0,addr=1,chassis=1 "
+        GPU_DEVICE "id=gpu0,bus=rp0 " GPU_DEVICE "id=gpu1,addr=2 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-3,generic-initiator=auto,pxm=1 "
+        OBJECT "id=mem1,devid=gpu1,nodeset=4-5,generic-initiator=on 2>%s",
+        log);
     assert_dsdt(qts, gpus, 2);
+    assert_initiators(qts, initiators, 2);
 
     qtest_qmp_assert_success(qts, "{'execute': 'device_del', "
                              "'arguments': {'id': 'gpu0'}}");
@@ -136,6 +141,7 @@ static void test_device_unplugged(void)
         qtest_system_reset(qts);
         assert_dsdt(qts, gpus, 1);
         assert_srat(qts, LAST_NODE);
+        assert_initiators(qts, &initiators[1], 1);
     }
 
     qtest_qmp_assert_success(qts, "{'execute': 'device_add', 'arguments': "
@@ -143,6 +149,7 @@ static void test_device_unplugged(void)
                              "'bus': 'rp0'}}");
     qtest_system_reset(qts);
     assert_dsdt(qts, gpus, 2);
+    assert_initiators(qts, initiators, 2);
     qtest_quit(qts);
 
     g_file_get_contents(log, &printed, NULL, &err);
@@ -153,10 +160,10 @@ static void test_device_unplugged(void)
 }
 
 /* A bridge that was plugged in, and what is behind it */
-static void test_device_below_plugged_bridge(void)
+static void test_device_below_plugged_bridge(const void *machine)
 {
-    static const Gpu gpu = { "\\_SB.PCI0", "1.0/0.0/3.0", 2, 2 };
-    QTestState *qts = qtest_init(MACHINE_ARGS EMPTY_ARGS
+    static const Gpu gpu = { "\\_SB.PCI0", "1.0/0.0/3.0", 2, 2, true, 0 };
+    QTestState *qts = gpu_mem_start(machine, EMPTY_ARGS
         "-device pcie-root-port,id=rp0,addr=1,chassis=1");
 
     qtest_qmp_assert_success(qts, "{'execute': 'device_add', 'arguments': "
@@ -210,17 +217,20 @@ static const Gpu gpu_on_root_bus = { "\\_SB.PCI0", "4.0", 2, 2 };
  * Migrate a machine with @from_args to one with @to_args.  What the guest's
  * firmware has read moves along; a reset makes the target's own tables.
  */
-static void migrate_and_reset(const char *from_args, const char *to_args,
+static void migrate_and_reset(const GpuMemMachine *machine,
+                              const char *from_args,
+                              const char *to_args,
                               int num_gpus_before, int num_gpus_after)
 {
     g_autofree char *dir = g_dir_make_tmp("migration-XXXXXX", NULL);
     g_autofree char *uri = g_strdup_printf("unix:%s/socket", dir);
     g_autofree char *socket = g_strdup(uri + strlen("unix:"));
-    QTestState *from = qtest_initf(MACHINE_ARGS EMPTY_ARGS
-                                   GPU_DEVICE "id=gpu0,addr=4 %s", from_args);
-    QTestState *to = qtest_initf(MACHINE_ARGS EMPTY_ARGS
-                                 GPU_DEVICE "id=gpu0,addr=4 %s "
-                                 "-incoming %s", to_args, uri);
+    QTestState *from = gpu_mem_start(machine, EMPTY_ARGS
+                                     GPU_DEVICE "id=gpu0,addr=4 %s",
+                                     from_args);
+    QTestState *to = gpu_mem_start(machine, EMPTY_ARGS
+                                   GPU_DEVICE "id=gpu0,addr=4 %s "
+                                   "-incoming %s", to_args, uri);
 
     assert_dsdt(from, &gpu_on_root_bus, num_gpus_before);
     migrate(from, to, uri);
@@ -236,19 +246,19 @@ static void migrate_and_reset(const char *from_args, const char *to_args,
 
 #define GPU0_OBJECT OBJECT "id=mem0,devid=gpu0,nodeset=2-3"
 
-static void test_migration_same(void)
+static void test_migration_same(const void *machine)
 {
-    migrate_and_reset(GPU0_OBJECT, GPU0_OBJECT, 1, 1);
+    migrate_and_reset(machine, GPU0_OBJECT, GPU0_OBJECT, 1, 1);
 }
 
-static void test_migration_object_lost(void)
+static void test_migration_object_lost(const void *machine)
 {
-    migrate_and_reset(GPU0_OBJECT, "", 1, 0);
+    migrate_and_reset(machine, GPU0_OBJECT, "", 1, 0);
 }
 
-static void test_migration_object_gained(void)
+static void test_migration_object_gained(const void *machine)
 {
-    migrate_and_reset("", GPU0_OBJECT, 0, 1);
+    migrate_and_reset(machine, "", GPU0_OBJECT, 0, 1);
 }
 
 /* Make file @name the node "image", in qcow2, which can hold a snapshot */
@@ -276,7 +286,7 @@ static void assert_hmp(QTestState *qts, const char *command)
     g_assert_cmpstr(printed, ==, "");
 }
 
-static void test_snapshot(void)
+static void test_snapshot(const void *machine)
 {
     g_autoptr(GError) err = NULL;
     g_autofree char *name = NULL;
@@ -285,8 +295,8 @@ static void test_snapshot(void)
 
     g_assert_no_error(err);
     close(fd);
-    qts = qtest_init(MACHINE_ARGS EMPTY_ARGS GPU_DEVICE "id=gpu0,addr=4 "
-                     GPU0_OBJECT);
+    qts = gpu_mem_start(machine, EMPTY_ARGS GPU_DEVICE "id=gpu0,addr=4 "
+                        GPU0_OBJECT);
     add_image(qts, name);
 
     assert_dsdt(qts, &gpu_on_root_bus, 1);
@@ -306,21 +316,30 @@ static void test_snapshot(void)
 
 int main(int argc, char **argv)
 {
-    g_test_init(&argc, &argv, NULL);
+    static const struct {
+        const char *name;
+        GTestDataFunc func;
+    } tests[] = {
+        { "object-added-and-deleted", test_object_added_and_deleted },
+        { "resets", test_resets },
+        { "device-unplugged", test_device_unplugged },
+        { "below-plugged-bridge", test_device_below_plugged_bridge },
+        { "migration/same", test_migration_same },
+        { "migration/object-lost", test_migration_object_lost },
+        { "migration/object-gained", test_migration_object_gained },
+        { "snapshot", test_snapshot },
+    };
+    const GpuMemMachine *machine = NULL;
 
-    qtest_add_func("/nvidia-gpu-mem-acpi/life/object-added-and-deleted",
-                   test_object_added_and_deleted);
-    qtest_add_func("/nvidia-gpu-mem-acpi/life/resets", test_resets);
-    qtest_add_func("/nvidia-gpu-mem-acpi/life/device-unplugged",
-                   test_device_unplugged);
-    qtest_add_func("/nvidia-gpu-mem-acpi/life/below-plugged-bridge",
-                   test_device_below_plugged_bridge);
-    qtest_add_func("/nvidia-gpu-mem-acpi/life/migration/same",
-                   test_migration_same);
-    qtest_add_func("/nvidia-gpu-mem-acpi/life/migration/object-lost",
-                   test_migration_object_lost);
-    qtest_add_func("/nvidia-gpu-mem-acpi/life/migration/object-gained",
-                   test_migration_object_gained);
-    qtest_add_func("/nvidia-gpu-mem-acpi/life/snapshot", test_snapshot);
+    g_test_init(&argc, &argv, NULL);
+    while ((machine = gpu_mem_next_machine(machine))) {
+        for (int i = 0; i < ARRAY_SIZE(tests); i++) {
+            g_autofree char *path = g_strdup_printf(
+                "/nvidia-gpu-mem-acpi/%s/life/%s", machine->type,
+                tests[i].name);
+
+            qtest_add_data_func(path, machine, tests[i].func);
+        }
+    }
     return g_test_run();
 }

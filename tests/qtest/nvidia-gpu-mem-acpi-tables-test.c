@@ -11,52 +11,70 @@
 #include "qemu/bswap.h"
 #include "qapi/error.h"
 #include "qobject/qjson.h"
+#include "standard-headers/linux/pci_regs.h"
 #include "libqtest.h"
 #include "acpi-fw-cfg.h"
 #include "gpu-mem-tables.h"
 
 #define MAX_GPUS 15
 
+/* Where a case makes sense */
+enum {
+    ON_EXPRESS = 1,             /* with a PCI Express root bus */
+    ON_PCI = 2,                 /* with a conventional one */
+    ON_ANY = ON_EXPRESS | ON_PCI,
+    ON_VIRT = 4,
+    ON_Q35 = 8,
+};
+
+static bool takes(const GpuMemMachine *machine, int on)
+{
+    return (on & (machine->express ? ON_EXPRESS : ON_PCI)) ||
+           (on & ON_VIRT && g_str_equal(machine->type, "virt")) ||
+           (on & ON_Q35 && g_str_equal(machine->type, "q35"));
+}
+
 typedef struct Topology {
     const char *name;
+    int on;
     const char *args;
     Gpu gpus[2];
 } Topology;
 
 static const Topology topologies[] = {
     {
-        "root-bus",
+        "root-bus", ON_ANY,
         GPU_DEVICE "id=gpu0,addr=4 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
         { { "\\_SB.PCI0", "4.0", 2, 8 } },
     }, {
-        "multifunction",
+        "multifunction", ON_ANY,
         GPU_DEVICE "id=other,addr=4.0,multifunction=on "
         GPU_DEVICE "id=gpu0,addr=4.3 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
         { { "\\_SB.PCI0", "4.3", 2, 8 } },
     }, {
-        "root-port",
+        "root-port", ON_EXPRESS,
         "-device pcie-root-port,id=rp0,addr=5,chassis=1 "
         GPU_DEVICE "id=gpu0,bus=rp0 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
         { { "\\_SB.PCI0", "5.0/0.0", 2, 8 } },
     }, {
-        "root-port-function",
+        "root-port-function", ON_EXPRESS,
         "-device pcie-root-port,id=rp0,addr=5.0,chassis=1,multifunction=on "
         "-device pcie-root-port,id=rp2,addr=5.2,chassis=2 "
         GPU_DEVICE "id=gpu0,bus=rp2 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
         { { "\\_SB.PCI0", "5.2/0.0", 2, 8 } },
     }, {
-        "pxb",
+        "pxb", ON_EXPRESS,
         "-device pxb-pcie,id=pxb0,bus_nr=128 "
         "-device pcie-root-port,id=rp0,bus=pxb0,addr=1,chassis=1 "
         GPU_DEVICE "id=gpu0,bus=rp0 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
         { { "\\_SB.PC80", "1.0/0.0", 2, 8 } },
     }, {
-        "two-pxbs",
+        "two-pxbs", ON_EXPRESS,
         "-device pxb-pcie,id=pxb0,bus_nr=128 "
         "-device pxb-pcie,id=pxb1,bus=pcie.0,bus_nr=192 "
         "-device pcie-root-port,id=rp0,bus=pxb0,addr=0,chassis=1 "
@@ -70,7 +88,7 @@ static const Topology topologies[] = {
             { "\\_SB.PCC0", "0.0/0.0", 2, 4 },
         },
     }, {
-        "switch",
+        "switch", ON_EXPRESS,
         "-device pcie-root-port,id=rp0,addr=1,chassis=1 "
         "-device x3130-upstream,id=up0,bus=rp0 "
         "-device xio3130-downstream,id=down0,bus=up0,addr=2,chassis=2 "
@@ -78,7 +96,7 @@ static const Topology topologies[] = {
         OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
         { { "\\_SB.PCI0", "1.0/0.0/2.0/0.0", 2, 8 } },
     }, {
-        "two-on-one-switch",
+        "two-on-one-switch", ON_EXPRESS,
         "-device pcie-root-port,id=rp0,addr=1,chassis=1 "
         "-device x3130-upstream,id=up0,bus=rp0 "
         "-device xio3130-downstream,id=down0,bus=up0,addr=0,chassis=2 "
@@ -92,37 +110,105 @@ static const Topology topologies[] = {
             { "\\_SB.PCI0", "1.0/0.0/1.0/0.0", 6, 4 },
         },
     }, {
-        "pcie-pci-bridge",
+        "pcie-pci-bridge", ON_EXPRESS,
         "-device pcie-pci-bridge,id=br0,addr=7 "
         GPU_DEVICE "id=gpu0,bus=br0,addr=1f.7 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
         { { "\\_SB.PCI0", "7.0/1f.7", 2, 8 } },
     }, {
-        "smmuv3",
+        "smmuv3", ON_VIRT,
         "-machine iommu=smmuv3 "
         GPU_DEVICE "id=gpu0,addr=4 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
         { { "\\_SB.PCI0", "4.0", 2, 8 } },
     }, {
-        "one-node",
+        "one-node", ON_ANY,
         GPU_DEVICE "id=gpu0,addr=4 "
         GPU_DEVICE "id=gpu1,addr=5 "
         OBJECT "id=mem0,devid=gpu0,nodeset=9 "
         OBJECT "id=mem1,devid=gpu1,nodeset=2",
         { { "\\_SB.PCI0", "4.0", 9, 1 }, { "\\_SB.PCI0", "5.0", 2, 1 } },
     }, {
-        "unsorted",
+        "unsorted", ON_ANY,
         GPU_DEVICE "id=gpu0,addr=4 "
         OBJECT "id=mem0,devid=gpu0,nodeset=6,nodeset=4,nodeset=5",
         { { "\\_SB.PCI0", "4.0", 4, 3 } },
+    }, {
+        "pci-bridges", ON_PCI,
+        "-device pci-bridge,id=br0,addr=5,chassis_nr=1 "
+        "-device pci-bridge,id=br1,bus=br0,addr=1,chassis_nr=2 "
+        GPU_DEVICE "id=gpu0,bus=br0,addr=3 "
+        GPU_DEVICE "id=gpu1,bus=br1,addr=1f.7 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-5 "
+        OBJECT "id=mem1,devid=gpu1,nodeset=6-9",
+        {
+            { "\\_SB.PCI0", "5.0/3.0", 2, 4 },
+            { "\\_SB.PCI0", "5.0/1.0/1f.7", 6, 4 },
+        },
+    }, {
+        /* An expander bridge of this kind has a bridge of its own */
+        "conventional-pxb", ON_PCI,
+        "-device pxb,id=pxb0,bus_nr=128 "
+        GPU_DEVICE "id=gpu0,bus=pxb0,addr=3 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
+        { { "\\_SB.PC80", "0.0/3.0", 2, 8 } },
+    }, {
+        "no-acpi-hotplug-behind-bridges", ON_Q35,
+        "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off "
+        "-device pcie-root-port,id=rp0,addr=5,chassis=1 "
+        GPU_DEVICE "id=gpu0,bus=rp0 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
+        { { "\\_SB.PCI0", "5.0/0.0", 2, 8 } },
+    }, {
+        "cxl-pxb", ON_Q35,
+        "-machine cxl=on "
+        "-device pxb-cxl,id=pxb0,bus=pcie.0,bus_nr=128 "
+        "-device cxl-rp,id=rp0,bus=pxb0,addr=0,port=0,chassis=1,slot=1 "
+        GPU_DEVICE "id=gpu0,bus=rp0 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
+        { { "\\_SB.CL80", "0.0/0.0", 2, 8 } },
+    }, {
+        "pxm", ON_ANY,
+        GPU_DEVICE "id=gpu0,addr=4 " GPU_DEVICE "id=gpu1,addr=5 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-5,pxm=1 "
+        OBJECT "id=mem1,devid=gpu1,nodeset=6-9,pxm=0",
+        {
+            { "\\_SB.PCI0", "4.0", 2, 4, true, 1 },
+            { "\\_SB.PCI0", "5.0", 6, 4, true, 0 },
+        },
+    }, {
+        "pxm-of-one", ON_EXPRESS,
+        "-device pcie-root-port,id=rp0,addr=5,chassis=1 "
+        GPU_DEVICE "id=gpu0,bus=rp0 " GPU_DEVICE "id=gpu1,addr=6 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-5,pxm=1 "
+        OBJECT "id=mem1,devid=gpu1,nodeset=6-9",
+        {
+            { "\\_SB.PCI0", "5.0/0.0", 2, 4, true, 1 },
+            { "\\_SB.PCI0", "6.0", 6, 4 },
+        },
+    }, {
+        /* The expander bridge says so of all that is below it */
+        "pxm-of-pxb", ON_EXPRESS,
+        "-device pxb-pcie,id=pxb0,bus_nr=128,numa_node=1 "
+        "-device pcie-root-port,id=rp0,bus=pxb0,addr=0,chassis=1 "
+        GPU_DEVICE "id=gpu0,bus=rp0 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9,pxm=1",
+        { { "\\_SB.PC80", "0.0/0.0", 2, 8, true, 1 } },
     },
 };
 
+/* A machine, and what it is to be tested with */
+typedef struct Case {
+    const GpuMemMachine *machine;
+    const void *of;
+} Case;
+
 static void test_topology(const void *data)
 {
-    const Topology *topology = data;
-    QTestState *qts = qtest_initf(MACHINE_ARGS EMPTY_ARGS "%s",
-                                  topology->args);
+    const Case *c = data;
+    const Topology *topology = c->of;
+    QTestState *qts = gpu_mem_start(c->machine, EMPTY_ARGS "%s",
+                                    topology->args);
 
     assert_srat(qts, LAST_NODE);
     assert_dsdt(qts, topology->gpus, topology->gpus[1].bridge ? 2 : 1);
@@ -131,9 +217,9 @@ static void test_topology(const void *data)
 }
 
 /* As many as fit below MAX_NODES with eight nodes each */
-static void test_many_gpus(void)
+static void test_many_gpus(const void *data)
 {
-    g_autoptr(GString) args = g_string_new(MACHINE_ARGS);
+    g_autoptr(GString) args = g_string_new("");
     g_auto(GStrv) hops = g_new0(char *, MAX_GPUS + 1);
     Gpu gpus[MAX_GPUS];
     QTestState *qts;
@@ -146,12 +232,12 @@ static void test_many_gpus(void)
         }
         g_string_append_printf(args, GPU_DEVICE "id=gpu%d,addr=0x%x "
                                OBJECT "id=mem%d,devid=gpu%d,nodeset=%d-%d ",
-                               i, i + 1, i, i, start, start + EMPTY_NODES - 1);
-        hops[i] = g_strdup_printf("%x.0", i + 1);
+                               i, i + 2, i, i, start, start + EMPTY_NODES - 1);
+        hops[i] = g_strdup_printf("%x.0", i + 2);
         gpus[i] = (Gpu) { "\\_SB.PCI0", hops[i], start, EMPTY_NODES };
     }
 
-    qts = qtest_init(args->str);
+    qts = gpu_mem_start(data, "%s", args->str);
     assert_srat(qts, CPU_NODES + MAX_GPUS * EMPTY_NODES - 1);
     assert_dsdt(qts, gpus, MAX_GPUS);
     assert_iasl(qts);
@@ -162,12 +248,13 @@ static void test_many_gpus(void)
  * The range for DIMMs belongs to @node, which has no other entry unless it has
  * boot memory, and the first entries of the nodes ascend.
  */
-static void assert_hotplug_node(const char *args, uint32_t node)
+static void assert_hotplug_node(const GpuMemMachine *machine, const char *args,
+                                uint32_t node)
 {
-    QTestState *qts = qtest_initf(MACHINE_ARGS EMPTY_ARGS
-                                  "-m 256M,slots=2,maxmem=2G "
-                                  GPU_DEVICE "id=gpu0,addr=4 "
-                                  GPU_DEVICE "id=gpu1,addr=5 %s", args);
+    QTestState *qts = gpu_mem_start(machine, EMPTY_ARGS
+                                    "-m 256M,slots=2,maxmem=2G "
+                                    GPU_DEVICE "id=gpu0,addr=4 "
+                                    GPU_DEVICE "id=gpu1,addr=5 %s", args);
     g_autoptr(GByteArray) srat = acpi_fw_cfg_read(qts, "SRAT");
     uint32_t next = 0;
     int ranges = 0;
@@ -175,7 +262,9 @@ static void assert_hotplug_node(const char *args, uint32_t node)
     for (guint at = 48; at < srat->len; at += srat->data[at + 1]) {
         const uint8_t *entry = srat->data + at;
 
-        if (entry[0] != 1) {
+        /* On x86 some are disabled, and node 0 has a second one, for a hole */
+        if (entry[0] != 1 || !ldl_le_p(entry + 28) ||
+            (next == 1 && ldl_le_p(entry + 2) == 0)) {
             continue;
         }
         if (ldl_le_p(entry + 28) == 3 && ldq_le_p(entry + 16)) {
@@ -194,26 +283,27 @@ static void assert_hotplug_node(const char *args, uint32_t node)
     qtest_quit(qts);
 }
 
-static void test_hotplug_range(void)
+static void test_hotplug_range(const void *data)
 {
-    assert_hotplug_node("", 9);
-    assert_hotplug_node(OBJECT "id=mem0,devid=gpu0,nodeset=4-9", 3);
-    assert_hotplug_node(OBJECT "id=mem0,devid=gpu0,nodeset=6-9 "
+    assert_hotplug_node(data, "", 9);
+    assert_hotplug_node(data, OBJECT "id=mem0,devid=gpu0,nodeset=4-9", 3);
+    assert_hotplug_node(data, OBJECT "id=mem0,devid=gpu0,nodeset=6-9 "
                         OBJECT "id=mem1,devid=gpu1,nodeset=2-5", 1);
 }
 
 /* The placeholders are there with and without the object */
-static void test_without_object(void)
+static void test_without_object(const void *data)
 {
-    QTestState *qts = qtest_init(MACHINE_ARGS EMPTY_ARGS GPU_DEVICE "id=gpu0");
+    QTestState *qts = gpu_mem_start(data, EMPTY_ARGS GPU_DEVICE "id=gpu0");
 
     assert_srat(qts, LAST_NODE);
+    assert_initiators(qts, NULL, 0);
     assert_dsdt(qts, NULL, 0);
     qtest_quit(qts);
 }
 
 /* Nodes are theirs only as long as the object is there */
-static void test_generic_nodes(void)
+static void test_generic_nodes(const void *data)
 {
     static const char *const types[] = {
         "{'execute': 'object-add', 'arguments': {'id': 'generic', 'node': 9, "
@@ -221,8 +311,8 @@ static void test_generic_nodes(void)
         "{'execute': 'object-add', 'arguments': {'id': 'generic', 'node': 9, "
         "'qom-type': 'acpi-generic-port', 'pci-bus': 'none'}}",
     };
-    QTestState *qts = qtest_init(MACHINE_ARGS EMPTY_ARGS
-                                 GPU_DEVICE "id=gpu0,addr=4");
+    QTestState *qts = gpu_mem_start(data, EMPTY_ARGS
+                                    GPU_DEVICE "id=gpu0,addr=4");
 
     for (int i = 0; i < ARRAY_SIZE(types); i++) {
         QObject *add = qobject_from_json(types[i], &error_abort);
@@ -241,10 +331,10 @@ static void test_generic_nodes(void)
 }
 
 /* The object may name the node of a generic initiator */
-static void test_initiator_node_named(void)
+static void test_initiator_node_named(const void *data)
 {
     static const Gpu gpu = { "\\_SB.PCI0", "4.0", 2, 8 };
-    QTestState *qts = qtest_init(MACHINE_ARGS EMPTY_ARGS
+    QTestState *qts = gpu_mem_start(data, EMPTY_ARGS
         GPU_DEVICE "id=gpu0,addr=4 "
         "-object acpi-generic-initiator,id=gi0,pci-dev=gpu0,node=5 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-9");
@@ -254,15 +344,185 @@ static void test_initiator_node_named(void)
     qtest_quit(qts);
 }
 
+/* A number that a guest's firmware gives to the bus behind a bridge */
+typedef struct Bridge {
+    uint8_t bus;
+    uint8_t devfn;
+    uint8_t secondary;
+    uint8_t subordinate;
+} Bridge;
+
+typedef struct InitiatorCase {
+    const char *name;
+    int on;
+    const char *args;
+    Bridge bridges[4];
+    Initiators initiators[2];
+} InitiatorCase;
+
+#define TWO_PORTS_ARGS                                                  \
+    "-device pcie-root-port,id=rp0,addr=5,chassis=1 "                   \
+    "-device pcie-root-port,id=rp1,addr=6,chassis=2 "                   \
+    GPU_DEVICE "id=gpu0,bus=rp0 " GPU_DEVICE "id=gpu1,bus=rp1 "
+
+#define TWO_PORTS_BRIDGES { { 0, 0x28, 7, 7 }, { 0, 0x30, 9, 9 } }
+
+static const InitiatorCase initiator_cases[] = {
+    {
+        "off", ON_EXPRESS, TWO_PORTS_ARGS
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-5 "
+        OBJECT "id=mem1,devid=gpu1,nodeset=6-9,generic-initiator=off",
+        TWO_PORTS_BRIDGES,
+    }, {
+        "root-bus", ON_ANY,
+        GPU_DEVICE "id=gpu0,addr=4 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9,generic-initiator=on",
+        { }, { { 2, 8, 0, 0x20 } },
+    }, {
+        "auto-root-bus", ON_ANY,
+        GPU_DEVICE "id=gpu0,addr=4 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9,generic-initiator=auto",
+    }, {
+        "auto-root-port", ON_EXPRESS, TWO_PORTS_ARGS
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9,generic-initiator=auto",
+        TWO_PORTS_BRIDGES, { { 2, 8, 7, 0 } },
+    }, {
+        "auto-function", ON_EXPRESS,
+        "-device pcie-root-port,id=rp0,addr=5,chassis=1 "
+        GPU_DEVICE "id=gpu1,bus=rp0,addr=0.0,multifunction=on "
+        GPU_DEVICE "id=gpu0,bus=rp0,addr=0.2 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9,generic-initiator=auto",
+        { { 0, 0x28, 7, 7 } },
+    }, {
+        "function", ON_EXPRESS,
+        "-device pcie-root-port,id=rp0,addr=5,chassis=1 "
+        GPU_DEVICE "id=gpu1,bus=rp0,addr=0.0,multifunction=on "
+        GPU_DEVICE "id=gpu0,bus=rp0,addr=0.2 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9,generic-initiator=on",
+        { { 0, 0x28, 7, 7 } }, { { 2, 8, 7, 2 } },
+    }, {
+        /* By node, whatever their order */
+        "two-objects", ON_EXPRESS, TWO_PORTS_ARGS
+        OBJECT "id=mem0,devid=gpu0,nodeset=6-9,generic-initiator=auto "
+        OBJECT "id=mem1,devid=gpu1,nodeset=2-5,generic-initiator=on",
+        TWO_PORTS_BRIDGES, { { 2, 4, 9, 0 }, { 6, 4, 7, 0 } },
+    }, {
+        "one-of-two-objects", ON_EXPRESS, TWO_PORTS_ARGS
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-3 "
+        OBJECT "id=mem1,devid=gpu1,nodeset=5,generic-initiator=on",
+        TWO_PORTS_BRIDGES, { { 5, 1, 9, 0 } },
+    }, {
+        "unnumbered", ON_EXPRESS, TWO_PORTS_ARGS
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9,generic-initiator=on",
+        { }, { { 2, 8, 0, 0 } },
+    }, {
+        "switch", ON_EXPRESS,
+        "-device pcie-root-port,id=rp0,addr=5,chassis=1 "
+        "-device x3130-upstream,id=up0,bus=rp0 "
+        "-device xio3130-downstream,id=down0,bus=up0,addr=0,chassis=2 "
+        "-device xio3130-downstream,id=down1,bus=up0,addr=1,chassis=3 "
+        GPU_DEVICE "id=gpu0,bus=down0 " GPU_DEVICE "id=gpu1,bus=down1 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-5,generic-initiator=auto "
+        OBJECT "id=mem1,devid=gpu1,nodeset=6-9,generic-initiator=auto",
+        { { 0, 0x28, 3, 12 }, { 3, 0, 4, 12 }, { 4, 0, 10, 10 },
+          { 4, 8, 12, 12 } },
+        { { 2, 4, 10, 0 }, { 6, 4, 12, 0 } },
+    }, {
+        "pxbs", ON_EXPRESS,
+        "-device pxb-pcie,id=pxb0,bus=pcie.0,bus_nr=128 "
+        "-device pxb-pcie,id=pxb1,bus=pcie.0,bus_nr=192 "
+        "-device pcie-root-port,id=rp0,bus=pxb0,addr=0,chassis=1 "
+        "-device pcie-root-port,id=rp1,bus=pxb1,addr=2,chassis=2 "
+        GPU_DEVICE "id=gpu0,bus=rp0 " GPU_DEVICE "id=gpu1,bus=rp1 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-5,generic-initiator=on "
+        OBJECT "id=mem1,devid=gpu1,nodeset=6-9,generic-initiator=auto",
+        { { 128, 0, 129, 129 }, { 192, 0x10, 200, 200 } },
+        { { 2, 4, 129, 0 }, { 6, 4, 200, 0 } },
+    }, {
+        /* There is no slot 0 behind it */
+        "pci-bridge", ON_ANY,
+        "-device pci-bridge,id=br0,addr=5,chassis_nr=1 "
+        GPU_DEVICE "id=gpu0,bus=br0,addr=1 " GPU_DEVICE "id=gpu1,bus=br0,addr=2 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-5,generic-initiator=on "
+        OBJECT "id=mem1,devid=gpu1,nodeset=6-9,generic-initiator=auto",
+        { { 0, 0x28, 3, 3 } }, { { 2, 4, 3, 8 } },
+    },
+};
+
+static void number_buses(QTestState *qts, const Bridge *bridges)
+{
+    for (int i = 0; bridges[i].secondary; i++) {
+        const Bridge *br = &bridges[i];
+
+        pci_config_writeb(qts, br->bus, br->devfn, PCI_PRIMARY_BUS, br->bus);
+        pci_config_writeb(qts, br->bus, br->devfn, PCI_SECONDARY_BUS,
+                          br->secondary);
+        pci_config_writeb(qts, br->bus, br->devfn, PCI_SUBORDINATE_BUS,
+                          br->subordinate);
+    }
+}
+
+static int num_initiators(const InitiatorCase *c)
+{
+    return !!c->initiators[0].count + !!c->initiators[1].count;
+}
+
+static void test_initiators(const void *data)
+{
+    const Case *c = data;
+    const InitiatorCase *ic = c->of;
+    QTestState *qts = gpu_mem_start(c->machine, EMPTY_ARGS "%s", ic->args);
+
+    /* A reset takes the numbers, and has the tables built anew with new ones */
+    for (int i = 0; i < 2; i++) {
+        number_buses(qts, ic->bridges);
+        assert_initiators(qts, ic->initiators, num_initiators(ic));
+        assert_srat(qts, LAST_NODE);
+        qtest_system_reset(qts);
+    }
+    qtest_quit(qts);
+}
+
+static GByteArray *read_hmat(const GpuMemMachine *machine, const char *objects)
+{
+    QTestState *qts = gpu_mem_start(machine, EMPTY_ARGS "-machine hmat=on "
+        GPU_DEVICE "id=gpu0,addr=4 %s "
+        "-numa hmat-lb,initiator=0,target=0,hierarchy=memory,"
+        "data-type=access-latency,latency=10 "
+        "-numa hmat-lb,initiator=0,target=5,hierarchy=memory,"
+        "data-type=access-latency,latency=100 "
+        "-numa hmat-lb,initiator=4,target=1,hierarchy=memory,"
+        "data-type=access-latency,latency=60", objects);
+    GByteArray *hmat = acpi_fw_cfg_read(qts, "HMAT");
+
+    g_assert_nonnull(hmat);
+    qtest_quit(qts);
+    return hmat;
+}
+
+/* In the HMAT they are what acpi-generic-initiator makes of the nodes */
+static void test_hmat(const void *data)
+{
+    g_autoptr(GByteArray) generic = read_hmat(data,
+        "-object acpi-generic-initiator,id=gi3,pci-dev=gpu0,node=3 "
+        "-object acpi-generic-initiator,id=gi4,pci-dev=gpu0,node=4 "
+        "-object acpi-generic-initiator,id=gi5,pci-dev=gpu0,node=5");
+    g_autoptr(GByteArray) ours = read_hmat(data,
+        OBJECT "id=mem0,devid=gpu0,nodeset=3-5,generic-initiator=on");
+
+    g_assert_cmpmem(ours->data, ours->len, generic->data, generic->len);
+}
+
 #ifdef CONFIG_TRACE_LOG
 /* Each entry and each _DSD that is built leaves a line in the log */
-static void test_trace(void)
+static void test_trace(const void *data)
 {
     g_autofree char *dir = g_dir_make_tmp("gpu-mem-XXXXXX", NULL);
     g_autofree char *file = g_build_filename(dir, "trace.log", NULL);
     g_autofree char *log = NULL;
-    QTestState *qts = qtest_initf(MACHINE_ARGS EMPTY_ARGS
-        GPU_DEVICE "id=gpu0 " OBJECT "id=mem0,devid=gpu0,nodeset=3-8 "
+    QTestState *qts = gpu_mem_start(data, EMPTY_ARGS
+        GPU_DEVICE "id=gpu0,addr=4 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=3-8,generic-initiator=on "
         "-trace nvidia_gpu_mem_acpi_* -trace acpi_srat_empty_node -D %s",
         file);
 
@@ -272,6 +532,8 @@ static void test_trace(void)
                             "object 'mem0': nodes 3-8\n"));
     g_assert_nonnull(strstr(log, "nvidia_gpu_mem_acpi_dsd object 'mem0': "
                             "device 'gpu0': pxm start 3 count 6\n"));
+    g_assert_nonnull(strstr(log, "nvidia_gpu_mem_acpi_initiators "
+                            "object 'mem0': bus 0x00 devfn 0x20\n"));
     for (int node = CPU_NODES; node <= LAST_NODE; node++) {
         g_autofree char *line = g_strdup_printf(
             "acpi_srat_empty_node node %d: base 0x0 length 0x0\n", node);
@@ -284,26 +546,59 @@ static void test_trace(void)
 }
 #endif
 
+static void add_test(const GpuMemMachine *machine, const char *name,
+                     GTestDataFunc func)
+{
+    g_autofree char *path = g_strdup_printf("/nvidia-gpu-mem-acpi/%s/%s",
+                                            machine->type, name);
+
+    qtest_add_data_func(path, machine, func);
+}
+
+/* A case of a kind, where the machine takes it */
+static void add_case(const GpuMemMachine *machine, int on, const char *kind,
+                     const char *name, const void *of, GTestDataFunc func)
+{
+    g_autofree char *path = g_strdup_printf("/nvidia-gpu-mem-acpi/%s/%s/%s",
+                                            machine->type, kind, name);
+    Case *c;
+
+    if (takes(machine, on)) {
+        c = g_new(Case, 1);
+        *c = (Case) { machine, of };
+        qtest_add_data_func_full(path, c, func, g_free);
+    }
+}
+
+static void add_tests(const GpuMemMachine *machine)
+{
+    for (int i = 0; i < ARRAY_SIZE(topologies); i++) {
+        add_case(machine, topologies[i].on, "topology", topologies[i].name,
+                 &topologies[i], test_topology);
+    }
+    for (int i = 0; i < ARRAY_SIZE(initiator_cases); i++) {
+        add_case(machine, initiator_cases[i].on, "initiators",
+                 initiator_cases[i].name, &initiator_cases[i],
+                 test_initiators);
+    }
+    add_test(machine, "topology/many-gpus", test_many_gpus);
+    add_test(machine, "nodes/without-object", test_without_object);
+    add_test(machine, "nodes/generic", test_generic_nodes);
+    add_test(machine, "nodes/initiator-named", test_initiator_node_named);
+    add_test(machine, "nodes/hotplug-range", test_hotplug_range);
+    add_test(machine, "initiators/hmat", test_hmat);
+#ifdef CONFIG_TRACE_LOG
+    add_test(machine, "trace", test_trace);
+#endif
+}
+
 int main(int argc, char **argv)
 {
+    const GpuMemMachine *machine = NULL;
+
     g_test_init(&argc, &argv, NULL);
-
-    for (int i = 0; i < ARRAY_SIZE(topologies); i++) {
-        g_autofree char *path = g_strdup_printf(
-            "/nvidia-gpu-mem-acpi/topology/%s", topologies[i].name);
-
-        qtest_add_data_func(path, &topologies[i], test_topology);
+    while ((machine = gpu_mem_next_machine(machine))) {
+        add_tests(machine);
     }
-    qtest_add_func("/nvidia-gpu-mem-acpi/topology/many-gpus", test_many_gpus);
-    qtest_add_func("/nvidia-gpu-mem-acpi/nodes/without-object",
-                   test_without_object);
-    qtest_add_func("/nvidia-gpu-mem-acpi/nodes/generic", test_generic_nodes);
-    qtest_add_func("/nvidia-gpu-mem-acpi/nodes/initiator-named",
-                   test_initiator_node_named);
-    qtest_add_func("/nvidia-gpu-mem-acpi/nodes/hotplug-range",
-                   test_hotplug_range);
-#ifdef CONFIG_TRACE_LOG
-    qtest_add_func("/nvidia-gpu-mem-acpi/trace", test_trace);
-#endif
     return g_test_run();
 }
