@@ -2,7 +2,7 @@
  * The devices of a DSDT
  *
  * Reads as much AML as it takes to get from one Device to the next: what is in
- * a method or a field is passed over.
+ * a method, a field or a processor is passed over.
  *
  * ACPI 6.5, 20 ACPI Machine Language (AML) Specification
  *
@@ -41,6 +41,7 @@ enum {
     EXT_OP_REGION_OP = 0x80,
     EXT_FIELD_OP = 0x81,
     EXT_DEVICE_OP = 0x82,
+    EXT_PROCESSOR_OP = 0x83,
 };
 
 typedef struct Walk {
@@ -278,6 +279,7 @@ static void walk_extended(Walk *walk, const char *scope)
         break;
     }
     case EXT_FIELD_OP:
+    case EXT_PROCESSOR_OP:
         walk->at = take_end(walk);
         break;
     case EXT_OP_REGION_OP:

@@ -216,6 +216,105 @@ static void test_topology(const void *data)
     qtest_quit(qts);
 }
 
+/* gpu0 comes while the machine runs, perhaps with bridges on the way to it */
+typedef struct PlugCase {
+    const char *name;
+    int on;
+    const char *args;
+    const char *plugged[2];
+    Gpu gpu;
+} PlugCase;
+
+#define ROOT_PORT_ARGS                                                  \
+    "-device pcie-root-port,id=rp0,addr=1d,chassis=1 "
+#define NATIVE_HOTPLUG_ARGS                                             \
+    "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off "
+#define PCI_BRIDGE_ARGS                                                 \
+    "-device pci-bridge,id=br0,addr=1d,chassis_nr=1 "
+
+static const PlugCase plug_cases[] = {
+    {
+        "root-bus", ON_PCI, "",
+        { "{'driver': 'pci-testdev', 'id': 'gpu0', 'addr': '7'}" },
+        { "\\_SB.PCI0", "7.0", 2, 8 },
+    }, {
+        "root-port", ON_EXPRESS, ROOT_PORT_ARGS,
+        { "{'driver': 'pci-testdev', 'id': 'gpu0', 'bus': 'rp0'}" },
+        { "\\_SB.PCI0", "1d.0/0.0", 2, 8 },
+    }, {
+        "root-port-native", ON_Q35, NATIVE_HOTPLUG_ARGS ROOT_PORT_ARGS,
+        { "{'driver': 'pci-testdev', 'id': 'gpu0', 'bus': 'rp0'}" },
+        { "\\_SB.PCI0", "1d.0/0.0", 2, 8 },
+    }, {
+        "bridge-too", ON_EXPRESS, ROOT_PORT_ARGS,
+        {
+            "{'driver': 'pcie-pci-bridge', 'id': 'br0', 'bus': 'rp0'}",
+            "{'driver': 'pci-testdev', 'id': 'gpu0', 'bus': 'br0', "
+            "'addr': '3'}",
+        },
+        { "\\_SB.PCI0", "1d.0/0.0/3.0", 2, 8 },
+    }, {
+        /* The DSDT of a PC has no Device for a plugged bridge that isn't 0 */
+        "bridge-function", ON_EXPRESS, ROOT_PORT_ARGS,
+        {
+            "{'driver': 'pcie-pci-bridge', 'id': 'br0', 'bus': 'rp0', "
+            "'addr': '0.1', 'multifunction': true}",
+            "{'driver': 'pci-testdev', 'id': 'gpu0', 'bus': 'br0', "
+            "'addr': '3'}",
+        },
+        { "\\_SB.PCI0", "1d.0/0.1/3.0", 2, 8 },
+    }, {
+        "pci-bridge", ON_PCI, PCI_BRIDGE_ARGS,
+        {
+            "{'driver': 'pci-testdev', 'id': 'gpu0', 'bus': 'br0', "
+            "'addr': '3.2'}",
+        },
+        { "\\_SB.PCI0", "1d.0/3.2", 2, 8 },
+    }, {
+        "pci-bridge-too", ON_PCI, "",
+        {
+            "{'driver': 'pci-bridge', 'id': 'br0', 'addr': '7', "
+            "'chassis_nr': 1, 'shpc': true}",
+            "{'driver': 'pci-testdev', 'id': 'gpu0', 'bus': 'br0', "
+            "'addr': '3'}",
+        },
+        { "\\_SB.PCI0", "7.0/3.0", 2, 8 },
+    }, {
+        "pci-bridge-function", ON_PCI, PCI_BRIDGE_ARGS,
+        {
+            "{'driver': 'pci-bridge', 'id': 'br1', 'bus': 'br0', "
+            "'addr': '7.1', 'multifunction': true, 'chassis_nr': 2, "
+            "'shpc': true}",
+            "{'driver': 'pci-testdev', 'id': 'gpu0', 'bus': 'br1', "
+            "'addr': '3'}",
+        },
+        { "\\_SB.PCI0", "1d.0/7.1/3.0", 2, 8 },
+    },
+};
+
+static void test_plugged(const void *data)
+{
+    const Case *c = data;
+    const PlugCase *pc = c->of;
+    QTestState *qts = gpu_mem_start(c->machine, EMPTY_ARGS "%s", pc->args);
+
+    for (int i = 0; i < ARRAY_SIZE(pc->plugged) && pc->plugged[i]; i++) {
+        QObject *args = qobject_from_json(pc->plugged[i], &error_abort);
+
+        qtest_qmp_assert_success(qts, "{'execute': 'device_add', "
+                                 "'arguments': %p}", args);
+    }
+    qtest_qmp_assert_success(qts, "{'execute': 'object-add', 'arguments': "
+                             "{'qom-type': 'nvidia-gpu-mem-acpi', "
+                             "'id': 'mem0', 'devid': 'gpu0', "
+                             "'nodeset': [2, 3, 4, 5, 6, 7, 8, 9]}}");
+    qtest_system_reset(qts);
+    assert_srat(qts, LAST_NODE);
+    assert_dsdt(qts, &pc->gpu, 1);
+    assert_iasl(qts);
+    qtest_quit(qts);
+}
+
 /* As many as fit below MAX_NODES with eight nodes each */
 static void test_many_gpus(const void *data)
 {
@@ -580,6 +679,10 @@ static void add_tests(const GpuMemMachine *machine)
         add_case(machine, initiator_cases[i].on, "initiators",
                  initiator_cases[i].name, &initiator_cases[i],
                  test_initiators);
+    }
+    for (int i = 0; i < ARRAY_SIZE(plug_cases); i++) {
+        add_case(machine, plug_cases[i].on, "plugged", plug_cases[i].name,
+                 &plug_cases[i], test_plugged);
     }
     add_test(machine, "topology/many-gpus", test_many_gpus);
     add_test(machine, "nodes/without-object", test_without_object);

@@ -330,6 +330,14 @@ static const RefusedMachine refused_machines[] = {
             "; start it with acpi=on",
         }
     }, {
+        /* There each node is a socket, which has CPUs */
+        "riscv64", {
+            "node-without-cpus", "-machine virt -smp 2 -m 128M "
+            "-object memory-backend-ram,id=ram0,size=128M "
+            "-numa node,memdev=ram0,cpus=0-1 -numa node " GPU_ARGS,
+            "discontinuous hartids in socket1",
+        }
+    }, {
         "riscv64", { "spike", "-machine spike ", NO_TABLES("spike") }
     },
 };
