@@ -25,6 +25,7 @@ class DsdtDevice:
     path: str
     address: int | None = None
     properties: dict[str, int] | None = None
+    proximity: int | None = None
 
 
 class Reader:
@@ -146,6 +147,10 @@ class Reader:
             if device.address is not None:
                 raise self.wrong(f'{path} twice')
             device.address = self.integer()
+        elif device and path == scope + '._PXM':
+            if device.proximity is not None:
+                raise self.wrong(f'{path} twice')
+            device.proximity = self.integer()
         elif device and path == scope + '._DSD':
             if device.properties is not None:
                 raise self.wrong(f'{path} twice')

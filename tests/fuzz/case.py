@@ -8,7 +8,7 @@ import shlex
 from collections import Counter
 
 import model
-from gpu_objects import add_objects, set_text
+from gpu_objects import add_latencies, add_objects, set_text
 from life import Life
 from machine import GpuObject, Machine
 from numa_nodes import add_nodes
@@ -31,6 +31,8 @@ class Case:
         add_nodes(machine, rng)
         add_devices(machine, rng)
         add_objects(machine, rng)
+        if not model.early_faults(machine) and not model.late_faults(machine):
+            add_latencies(machine, rng)
         if not machine.objects and rng.random() < 0.15:
             machine.acpi = False
         options = [machine.type]

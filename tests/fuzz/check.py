@@ -37,7 +37,10 @@ def check_srat(machine: Machine, table: bytes) -> None:
                              for entry in srat.memory],
             model.srat_memory(machine))
     compare('SRAT: nodes of the CPUs', srat.cpus, model.cpu_nodes(machine))
-    compare('SRAT: nodes of initiators', sorted(srat.initiators),
+    compare('SRAT: initiators of the objects', srat.first_initiators,
+            model.initiators(machine))
+    compare('SRAT: nodes of other initiators',
+            sorted(found.node for found in srat.last_initiators),
             sorted(node for node, _ in machine.initiators.values()))
 
 
@@ -50,6 +53,11 @@ def check_dsdt(machine: Machine, table: bytes) -> None:
     compare('DSDT: the devices with properties',
             {path: dev.properties for path, dev in devices.items()
              if dev.properties is not None}, want)
+    # A host bridge may have one of QEMU's own
+    compare('DSDT: the devices with a proximity domain',
+            {path: dev.proximity for path, dev in devices.items()
+             if dev.proximity is not None and path.count('.') > 1},
+            model.proximities(machine))
     seen = set()
     virtual = model.virtual_function_parents(machine)
     for path, dev in devices.items():

@@ -28,6 +28,7 @@ def set_text(obj: GpuObject, rng: random.Random) -> GpuObject:
     else:
         devid = obj.devid.replace(',', ',,')
         parts = [f'id={obj.id}', f'devid={devid}', nodes_text(obj.nodes, rng)]
+        parts += [f'{name}={value}' for name, value in obj.options().items()]
         rng.shuffle(parts)
         obj.text = ','.join([OBJECT_TYPE, *parts])
     return obj
@@ -75,6 +76,20 @@ class Objects:
             self.rng.shuffle(nodes)
         return nodes
 
+    def set_options(self, obj: GpuObject) -> GpuObject:
+        """Right ones, or none"""
+        rng = self.rng
+        taken = {node for node, _ in self.machine.initiators.values()}
+        device = self.machine.devices.get(obj.devid)
+        values = ['off'] if taken & set(obj.nodes) else ['off', 'on', 'auto']
+        if rng.random() < 0.6:
+            obj.initiator = rng.choice(values)
+        if self.machine.nodes and device and rng.random() < 0.3:
+            near = device.expander_node()
+            obj.pxm = rng.choice(self.machine.nodes).number \
+                if near is None else near
+        return obj
+
     def valid(self) -> GpuObject | None:
         devices, nodes = self.free_devices(), self.some_nodes()
         if not devices or not nodes:
@@ -86,7 +101,7 @@ class Objects:
         near = [dev for dev in devices if dev.path()[0] in tops]
         if near and self.rng.random() < 0.5:
             devices = near
-        return self.new(self.rng.choice(devices).id, nodes)
+        return self.set_options(self.new(self.rng.choice(devices).id, nodes))
 
     def any_device(self) -> str:
         devices = self.free_devices()
@@ -142,6 +157,31 @@ class Objects:
 
     def node_of_port(self):
         return self.stretched_to(list(self.machine.ports.values()))
+
+    def node_of_initiator(self):
+        nodes = {node for node, _ in self.machine.initiators.values()}
+        obj = self.stretched_to(sorted(nodes & set(self.free_nodes())))
+        if obj:
+            obj.initiator = self.rng.choice(('on', 'auto'))
+        return obj
+
+    def no_such_pxm(self):
+        count = len(self.machine.nodes)
+        obj = count and self.new(self.any_device(), self.any_nodes())
+        if obj:
+            obj.pxm = self.rng.choice((count, MAX_NODES, (1 << 32) - 1))
+        return obj
+
+    def other_pxm(self):
+        devices = [dev for dev in self.free_devices()
+                   if dev.expander_node() is not None]
+        if not devices or len(self.machine.nodes) < 2:
+            return None
+        device = self.rng.choice(devices)
+        obj = self.new(device.id, self.any_nodes())
+        obj.pxm = self.rng.choice([node.number for node in self.machine.nodes
+                                   if node.number != device.expander_node()])
+        return obj
 
     def no_such_node(self):
         count = len(self.machine.nodes)
@@ -217,6 +257,17 @@ class Objects:
             (f'{OBJECT_TYPE},id={obj.id},nodeset={node}',
              "Parameter 'devid' is missing"),
             (f'{start},nodeset={node},size=1G', "Invalid parameter 'size'"),
+            (f'{start},nodeset={node},generic-initiator=yes',
+             "does not accept value 'yes'"),
+            (f'{start},nodeset={node},generic-initiator=',
+             "does not accept value ''"),
+            (f'{start},nodeset={node},pxm=near', "Parameter 'pxm' expects"),
+            (f'{start},nodeset={node},pxm=-1', 'expects'),
+            (f'{start},nodeset={node},pxm=4294967296', too_big),
+            (f'{json_start},"nodeset":[{node}],"pxm":"0"}}',
+             "Parameter 'pxm' expects"),
+            (f'{json_start},"nodeset":[{node}],"generic-initiator":true}}',
+             'expected: string'),
             (f'{json_start}}}', "Parameter 'nodeset' is missing"),
             (f'{json_start},"nodeset":"{node}"}}', 'expected: array'),
             (f'{json_start},"nodeset":{node}}}', 'expected: array'),
@@ -251,8 +302,9 @@ class Objects:
 OBJECT_FAULTS = ('empty_device', 'empty_set', 'beyond_qemu', 'hole', 'twice',
                  'same_id')
 MACHINE_FAULTS = ('unknown_device', 'bridge', 'not_pci', 'node_with_memory',
-                  'node_with_cpus', 'node_of_port', 'no_such_node', 'no_numa',
-                  'shared_node', 'shared_device')
+                  'node_with_cpus', 'node_of_port', 'node_of_initiator',
+                  'no_such_node', 'no_numa', 'shared_node', 'shared_device',
+                  'no_such_pxm', 'other_pxm')
 RUNTIME_FAULTS = OBJECT_FAULTS + 3 * MACHINE_FAULTS
 FAULTS = RUNTIME_FAULTS + 3 * ('garbage', 'no_tables')
 
@@ -270,6 +322,16 @@ def add_initiators(machine: Machine, objects: Objects) -> None:
         options.append(['-object', f'acpi-generic-initiator,id=gi{number},'
                         f'pci-dev={device},node={node}'])
     machine.option_groups.append(options)
+
+
+def add_latencies(machine: Machine, rng: random.Random) -> None:
+    """From the nodes of objects that make them initiators"""
+    for obj in machine.objects:
+        if machine.hmat and obj.initiator == 'on':
+            machine.numa_options.append([
+                '-numa', f'hmat-lb,initiator={rng.choice(obj.nodes)},target=0,'
+                'hierarchy=memory,data-type=access-latency,'
+                f'latency={rng.randint(1, 200)}'])
 
 
 def add_objects(machine: Machine, rng: random.Random) -> list[str]:

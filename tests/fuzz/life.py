@@ -10,11 +10,14 @@ import model
 import tables
 from check import check_tables, compare
 from gpu_objects import MACHINE_FAULTS, RUNTIME_FAULTS, Objects
-from machine import OBJECT_TYPE, Device, GpuObject, Kind, Machine
+from machine import MAX_NODES, OBJECT_TYPE, Device, GpuObject, Kind, Machine
 from pci_tree import PLUGGABLE, SLOTS
 from qemu import Failure, Qemu
 
 ECAM = 0x4010000000
+PCI_PRIMARY_BUS = 0x18
+PCI_SECONDARY_BUS = 0x19
+PCI_SUBORDINATE_BUS = 0x1a
 PCI_CAPABILITIES = 0x34
 PCI_EXPRESS = 0x10                  # capability
 SLOT_CONTROL = 0x18                 # in it: PCI_EXP_SLTCTL
@@ -35,6 +38,7 @@ class Life:
         self.numbers = 0
 
     def run(self) -> None:
+        self.number_some_buses()
         self.read_tables()
         if not self.machine.acpi or self.rng.random() < 0.3:
             return
@@ -87,8 +91,47 @@ class Life:
     def step_reset(self) -> bool:
         self.qemu.must('system_reset')
         self.qemu.wait_event('RESET')
+        for device in self.machine.devices.values():
+            device.secondary = 0
+        self.number_some_buses()
         self.read_tables()
         return True
+
+    def number_some_buses(self) -> None:
+        """As firmware does before it reads the tables; or it does not"""
+        if self.rng.random() < 0.4:
+            return
+        roots = [(0, None)] + [
+            (dev.bus_nr, dev) for dev in self.machine.devices.values()
+            if dev.kind == Kind.HOST_BRIDGE]
+        roots.sort(key=lambda root: root[0])
+        for (number, root), after in zip(roots, roots[1:] + [(256, None)]):
+            self.number_below(root, number, number + 1, after[0] - 1)
+
+    def number_below(self, parent: Device | None, bus: int, free: int,
+                     last: int) -> int:
+        """The bridges on a bus; returns the first number that is yet free"""
+        devices = self.machine.children(parent)
+        if parent and parent.kind == Kind.PORT and \
+                all(device.devfn for device in devices):
+            # Without a function 0 the slot has no power
+            return free
+        for device in devices:
+            if device.kind not in (Kind.PORT, Kind.SWITCH, Kind.BRIDGE) or \
+                    free > last:
+                continue
+            device.secondary = free
+            config = self.config_space(bus, device)
+            for offset, number in ((PCI_PRIMARY_BUS, bus),
+                                   (PCI_SECONDARY_BUS, free),
+                                   (PCI_SUBORDINATE_BUS, last)):
+                self.qemu.write_number('b', config + offset, number)
+            free = self.number_below(device, free, free + 1, last)
+            self.qemu.write_number('b', config + PCI_SUBORDINATE_BUS, free - 1)
+        return free
+
+    def config_space(self, bus: int, device: Device) -> int:
+        return ECAM + (bus << 20 | device.devfn << 12)
 
     def step_same_tables(self) -> bool:
         """What the firmware has read stays until a reset"""
@@ -117,11 +160,16 @@ class Life:
     def step_add_garbage(self) -> bool:
         obj = self.objects.new(self.objects.any_device(), [])
         properties = obj.properties()
-        properties['nodeset'] = self.rng.choice(
-            ('2-9', 2, None, {}, [-1], [1 << 32], ['2'], [[2]], [2.5], [True]))
+        properties['nodeset'] = [0]
+        name, values = self.rng.choice((
+            ('nodeset', ('2-9', 2, None, {}, [-1], [1 << 32], ['2'], [[2]],
+                         [2.5], [True])),
+            ('generic-initiator', ('yes', '', True, 1, None, ['on'])),
+            ('pxm', ('0', -1, 1 << 32, 0.5, None, [0], True))))
+        properties[name] = self.rng.choice(values)
         reply = self.qemu.command('object-add', **properties)
         check_reply('object-add', reply,
-                    [model.Fault('garbage', '.*(nodeset|expects uint32).*')])
+                    [model.Fault('garbage', f'.*({name}|expects uint32).*')])
         return True
 
     def step_delete(self) -> bool:
@@ -150,8 +198,11 @@ class Life:
             return False
         obj = self.rng.choice(self.machine.objects)
         path = f'/objects/{obj.id}'
-        for name, want in (('devid', obj.devid), ('nodeset',
-                                                  sorted(obj.nodes))):
+        pxm = MAX_NODES if obj.pxm is None else obj.pxm
+        for name, want in (('devid', obj.devid),
+                           ('nodeset', sorted(obj.nodes)),
+                           ('generic-initiator', obj.initiator or 'off'),
+                           ('pxm', pxm)):
             compare(f'qom-get {path} {name}',
                     self.qemu.must('qom-get', path=path, property=name), want)
         return True
@@ -160,7 +211,9 @@ class Life:
         if not self.machine.objects:
             return False
         obj = self.rng.choice(self.machine.objects)
-        name, value = self.rng.choice((('devid', 'dev1'), ('nodeset', [2])))
+        name, value = self.rng.choice((('devid', 'dev1'), ('nodeset', [2]),
+                                       ('generic-initiator', 'on'),
+                                       ('pxm', 0)))
         reply = self.qemu.command('qom-set', path=f'/objects/{obj.id}',
                                   property=name, value=value)
         check_reply('qom-set', reply,
@@ -277,7 +330,7 @@ class Life:
 
     def power_off(self, port: Device) -> None:
         qemu = self.qemu
-        config = ECAM + (port.devfn << 12)
+        config = self.config_space(0, port)
         at = qemu.read_number('b', config + PCI_CAPABILITIES)
         while at and qemu.read_number('b', config + at) != PCI_EXPRESS:
             at = qemu.read_number('b', config + at + 1)

@@ -41,6 +41,7 @@ class Device:
     multifunction: bool = False
     auto_address: bool = False          # QEMU finds the slot itself
     bus_nr: int = 0                     # of what is behind a host bridge
+    secondary: int = 0                  # what the guest calls the bus behind it
     properties: str = ''
     hot_pluggable: bool = False
 
@@ -61,6 +62,18 @@ class Device:
     def root_name(self) -> str:
         top = self.path()[0].parent
         return f'PC{top.bus_nr:02X}' if top else 'PCI0'
+
+    def bus_number(self) -> int:
+        """Of the bus that it is on"""
+        if not self.parent:
+            return 0
+        return self.parent.bus_nr or self.parent.secondary
+
+    def expander_node(self) -> int | None:
+        """The numa_node of the expander bridge that it is below"""
+        top = self.path()[0].parent
+        return int(top.properties.split('=')[1]) if top and top.properties \
+            else None
 
     def acpi_path(self) -> str:
         names = [f'S{hop.devfn:02X}' for hop in self.path()]
@@ -94,13 +107,20 @@ class GpuObject:
     nodes: list[int]            # as given
     text: str = ''              # of -object; '': by QMP
     garbage: str = ''
+    initiator: str | None = None    # None: not given
+    pxm: int | None = None
 
     def is_json(self) -> bool:
         return self.text.startswith('{')
 
     def properties(self) -> dict:
         return {'qom-type': OBJECT_TYPE, 'id': self.id, 'devid': self.devid,
-                'nodeset': self.nodes}
+                'nodeset': self.nodes, **self.options()}
+
+    def options(self) -> dict:
+        given = {'generic-initiator': self.initiator, 'pxm': self.pxm}
+        return {name: value for name, value in given.items()
+                if value is not None}
 
 
 @dataclasses.dataclass
@@ -120,6 +140,7 @@ class Machine:
     acpi: bool = True
     hmat: bool = False
     preconfig: bool = False
+    numa_options: list[list[str]] = dataclasses.field(default_factory=list)
     # Options in the order in which they must stay, one list each
     option_groups: list[list[str]] = dataclasses.field(default_factory=list)
 

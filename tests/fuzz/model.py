@@ -96,10 +96,26 @@ def machine_faults(machine: Machine, obj: GpuObject) -> list[Fault]:
         if node and node.cpus:
             faults.append(fault('node_with_cpus', obj, nodeset,
                                 f'node {number} has CPUs'))
+        if obj.initiator in ('on', 'auto') and \
+                number in {taken for taken, _ in machine.initiators.values()}:
+            faults.append(fault('node_of_initiator', obj,
+                                f'generic-initiator={obj.initiator}: ',
+                                f'node {number} belongs to an '
+                                'acpi-generic-initiator'))
         if number in machine.ports.values():
             faults.append(fault('node_of_port', obj, nodeset,
                                 f'node {number} belongs to an '
                                 'acpi-generic-port'))
+
+    if obj.pxm is not None and count:
+        near = device.expander_node() if device and device.is_pci() else None
+        if obj.pxm >= count:
+            faults.append(fault('no_such_pxm', obj, f'pxm={obj.pxm}: ',
+                                f'no node {obj.pxm}, only 0-{count - 1}'))
+        elif near not in (None, obj.pxm):
+            faults.append(fault('other_pxm', obj, f'pxm={obj.pxm}: ',
+                                f"device '{obj.devid}'",
+                                f'numa_node={near}'))
 
     for other in machine.objects:
         if other is obj or other.garbage or object_faults(other):
@@ -194,6 +210,34 @@ def srat_memory(machine: Machine) -> list[MemoryEntry]:
     if machine.max_mib and plug_range not in entries:
         entries.append(plug_range)
     return entries
+
+
+@dataclasses.dataclass(frozen=True)
+class Initiator:
+    node: int
+    bus: int
+    devfn: int
+
+
+def initiators(machine: Machine) -> list[Initiator]:
+    """Those of the objects, by ascending node"""
+    found = []
+    for obj in machine.objects:
+        if obj in gone(machine):
+            continue
+        device = machine.devices[obj.devid]
+        if obj.initiator == 'on' or \
+                obj.initiator == 'auto' and device.devfn == 0:
+            found += [Initiator(node, device.bus_number(), device.devfn)
+                      for node in obj.nodes]
+    return sorted(found, key=lambda initiator: initiator.node)
+
+
+def proximities(machine: Machine) -> dict[str, int]:
+    """_PXM of the devices of objects, by the path"""
+    return {machine.devices[obj.devid].acpi_path(): obj.pxm
+            for obj in machine.objects
+            if obj.pxm is not None and obj not in gone(machine)}
 
 
 def cpu_nodes(machine: Machine) -> dict[int, int]:

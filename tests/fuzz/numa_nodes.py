@@ -118,6 +118,7 @@ def add_nodes(machine: Machine, rng: random.Random) -> None:
         options += random_distances(machine, rng)
     if machine.hmat:
         options += random_hmat(machine, rng)
+    machine.numa_options = options
     machine.option_groups.append(options)
 
     if not machine.nodes and machine.max_mib:

@@ -7,7 +7,7 @@ Sections are of ACPI 6.5.
 import dataclasses
 import struct
 
-from model import MemoryEntry
+from model import Initiator, MemoryEntry
 from qemu import Failure, Qemu
 
 FW_CFG_DMA = 0x09020010
@@ -65,7 +65,21 @@ def read_tables(qemu: Qemu) -> dict[str, bytes]:
 class Srat:
     memory: list[MemoryEntry] = dataclasses.field(default_factory=list)
     cpus: dict[int, int] = dataclasses.field(default_factory=dict)
-    initiators: list[int] = dataclasses.field(default_factory=list)
+    # Before all memory, and after it
+    first_initiators: list[Initiator] = \
+        dataclasses.field(default_factory=list)
+    last_initiators: list[Initiator] = \
+        dataclasses.field(default_factory=list)
+
+
+def read_initiator(body: bytes) -> Initiator:
+    """With the handle of a PCI device in segment 0"""
+    zero, handle, node, segment, bus, devfn, rest, flags, zeros = \
+        struct.unpack('<BBIHBB12sII', body)
+    if (zero, handle, segment, rest, flags, zeros) != \
+            (0, 1, 0, bytes(12), 1, 0):
+        raise Failure(f'SRAT: an initiator is {body.hex()}')
+    return Initiator(node, bus, devfn)
 
 
 def read_srat(table: bytes) -> Srat:
@@ -82,7 +96,9 @@ def read_srat(table: bytes) -> Srat:
             node, uid, flags, _ = struct.unpack('<IIII', body)
             srat.cpus[uid] = node
         elif kind == 5 and length == 32:    # 5.2.16.6 Generic Initiator
-            srat.initiators.append(int.from_bytes(body[2:6], 'little'))
+            found = srat.last_initiators if srat.memory else \
+                srat.first_initiators
+            found.append(read_initiator(body))
         else:
             raise Failure(f'SRAT: type {kind} with {length} bytes')
         at += length
