@@ -280,11 +280,10 @@ static bool check_object(PciDevMemAcpi *dm, MachineState *ms,
                          Error **errp)
 {
     ERRP_GUARD();
-    PCIDevice *pdev;
+    PCIDevice *pdev = check_machine(ms, errp) ? find_device(dm, errp) : NULL;
 
-    if (!check_machine(ms, errp) || !(pdev = find_device(dm, errp)) ||
-        !check_nodes(dm, nodes, errp) || !check_pxm(dm, nodes, pdev, errp) ||
-        !check_taken(dm, taken, errp)) {
+    if (!pdev || !check_nodes(dm, nodes, errp) ||
+        !check_pxm(dm, nodes, pdev, errp) || !check_taken(dm, taken, errp)) {
         prepend_object(dm, errp);
         return false;
     }

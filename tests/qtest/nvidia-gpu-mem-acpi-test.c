@@ -201,14 +201,14 @@ static const RefusedCase refused_cases[] = {
         "generic-initiator/taken-on", INITIATOR5_ARG
         OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=on",
         MEM0 "generic-initiator=on: node 5 belongs to an "
-        "acpi-generic-initiator already; take it away, or give "
+        "acpi-generic-initiator already; delete that object, or give "
         "generic-initiator=off",
     }, {
         /* Whether it is one depends on a slot, which may change */
         "generic-initiator/taken-auto", INITIATOR5_ARG
         OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=auto",
         MEM0 "generic-initiator=auto: node 5 belongs to an "
-        "acpi-generic-initiator already; take it away, or give "
+        "acpi-generic-initiator already; delete that object, or give "
         "generic-initiator=off",
     }, {
         "generic-initiator/hmat-off", "-machine hmat=on "
@@ -277,7 +277,8 @@ typedef struct RefusedMachine {
 } RefusedMachine;
 
 #define NO_TABLES(machine) \
-    MEM0 "machine " machine " has no ACPI tables for it; use virt, q35 or pc"
+    MEM0 "machine " machine " has no ACPI tables for it; " \
+    "use virt of Arm, q35 or pc"
 
 static const RefusedMachine refused_machines[] = {
     {
