@@ -35,8 +35,9 @@ def srat_bytes(nodes):
         """SRAT: boot memory, then an empty entry per node, ascending"""
         entries = report.srat_memory(found.tables['SRAT'])
         boot = [entry for entry in entries if entry.length]
+        # A PC has a hole in it, below 1 MiB
         same('domains of memory at boot',
-             [entry.domain for entry in boot], [0, 1])
+             list(dict.fromkeys(entry.domain for entry in boot)), [0, 1])
         same('entries after it (bytes, domain, base, length, flags)',
              [(entry.entry_bytes, entry.domain, entry.base, entry.length,
                entry.flags) for entry in entries[len(boot):]],
@@ -64,6 +65,20 @@ def paths(*patterns):
             raise Failure(f'ACPI paths:\nhave {have}\nwant {patterns}')
         if len(set(have)) != len(have):
             raise Failure(f'two GPUs share an ACPI path: {have}')
+    return check
+
+
+def near_nodes(*nodes):
+    def check(found):
+        """each GPU's driver learns by _PXM which node it is near to"""
+        same('nodes', [gpu.near_node for gpu in found.gpus], list(nodes))
+    return check
+
+
+def numa_nodes(*nodes):
+    def check(found):
+        """the kernel takes each GPU's numa_node from its host bridge"""
+        same('numa_node', [gpu.numa_node for gpu in found.gpus], list(nodes))
     return check
 
 

@@ -2,9 +2,9 @@
 /*
  * Stand-in for the driver of a GPU with coherent memory, for guest tests.
  *
- * An ivshmem device plays the GPU: its BAR2 is memory that the guest can use.
- * The driver learns from the device's _DSD which proximity domains are the
- * GPU's own and adds the memory to the NUMA node of the first one.
+ * QEMU's gpu-mem-testdev plays the GPU: its BAR4 is memory that the guest can
+ * use.  The driver learns from the device's _DSD which proximity domains are
+ * the GPU's own and adds the memory to the NUMA node of the first one.
  */
 #include <linux/acpi.h>
 #include <linux/memory_hotplug.h>
@@ -13,9 +13,9 @@
 #include <linux/pci.h>
 #include <linux/property.h>
 
-#define GPUMEM_VENDOR 0x1af4
-#define GPUMEM_DEVICE 0x1110
-#define GPUMEM_BAR 2
+#define GPUMEM_VENDOR 0x1234
+#define GPUMEM_DEVICE 0x11ea
+#define GPUMEM_BAR 4
 
 struct gpumem_range {
     u64 start;
@@ -85,6 +85,59 @@ static int gpumem_map_nodes(struct device *dev,
     return bad ? -EINVAL : 0;
 }
 
+/* The device handle of a generic initiator: ACPI 6.5, table 5.65 */
+static bool gpumem_is_handle(struct pci_dev *pdev,
+                             const struct acpi_srat_generic_affinity *entry)
+{
+    const u8 *handle = entry->device_handle;
+
+    return (entry->flags & ACPI_SRAT_GENERIC_AFFINITY_ENABLED) &&
+           entry->device_handle_type == 1 &&
+           (handle[0] | handle[1] << 8) == pci_domain_nr(pdev->bus) &&
+           handle[2] == pdev->bus->number && handle[3] == pdev->devfn;
+}
+
+/*
+ * Some drivers look for their domains among the generic initiators of the SRAT
+ * that have the device's address.  Where it has any, they must be the same.
+ */
+static int gpumem_check_initiators(struct pci_dev *pdev,
+                                   const struct gpumem_range *range)
+{
+    struct device *dev = &pdev->dev;
+    struct acpi_table_header *srat;
+    struct acpi_subtable_header *entry;
+    void *end;
+    u64 found = 0;
+    bool bad = false;
+
+    if (ACPI_FAILURE(acpi_get_table(ACPI_SIG_SRAT, 0, &srat))) {
+        return 0;
+    }
+    end = (void *)srat + srat->length;
+    for (entry = (void *)srat + sizeof(struct acpi_table_srat);
+         (void *)(entry + 1) <= end && entry->length;
+         entry = (void *)entry + entry->length) {
+        struct acpi_srat_generic_affinity *initiator = (void *)entry;
+        u32 pxm;
+
+        if (entry->type != ACPI_SRAT_TYPE_GENERIC_AFFINITY ||
+            !gpumem_is_handle(pdev, initiator)) {
+            continue;
+        }
+        pxm = initiator->proximity_domain;
+        dev_info(dev, "initiator %u -> node %d\n", pxm, pxm_to_node(pxm));
+        bad |= pxm != range->start + found;
+        found++;
+    }
+    acpi_put_table(srat);
+    if (bad || (found && found != range->count)) {
+        dev_err(dev, "the initiators are not the domains of the _DSD\n");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 /*
  * The BAR is not requested as a PCI region: the memory core makes a resource
  * of its own for the same addresses, and the two would conflict.
@@ -124,6 +177,13 @@ static int gpumem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
         return ret;
     }
     ret = gpumem_map_nodes(&pdev->dev, &range);
+    if (ret) {
+        return ret;
+    }
+    /* The _PXM of its own, which Linux passes over for numa_node */
+    dev_info(&pdev->dev, "near node %d\n",
+             acpi_get_node(ACPI_HANDLE(&pdev->dev)));
+    ret = gpumem_check_initiators(pdev, &range);
     if (ret) {
         return ret;
     }

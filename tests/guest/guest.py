@@ -10,10 +10,9 @@ import time
 from qmp import Qmp, QmpError
 
 DRIVER = 'driver'
-# What the console shows when the guest gets there, in this order.
+# What the console of any guest shows when it gets there, in this order.
 MILESTONES = (
-    ('firmware', b'EFI'),
-    ('kernel', b'Booting Linux on physical CPU'),
+    ('kernel', b'Linux version'),
     ('user space', b'@@ guest '),
     (DRIVER, b'@@ end driver '),
     ('report', b'@@ done'),
@@ -58,10 +57,10 @@ def _stop(qemu):
             qemu.wait()
 
 
-def _follow(qemu, log, deadline, on_milestone):
+def _follow(qemu, log, deadline, milestones, on_milestone):
     """Copy the console to the log until QEMU closes it."""
     started = time.monotonic()
-    pending, unread = list(MILESTONES), b''
+    pending, unread = list(milestones), b''
     console = qemu.stdout.fileno()
     while True:
         left = started + deadline - time.monotonic()
@@ -89,8 +88,8 @@ def _follow(qemu, log, deadline, on_milestone):
         raise BootError(f'QEMU ended with status {status}')
 
 
-def boot(command, out, deadline=DEADLINE, on_milestone=lambda name, t: None,
-         hot_plug=()):
+def boot(command, milestones, out, deadline=DEADLINE,
+         on_milestone=lambda name, t: None, hot_plug=()):
     """Run the command until the guest powers off.
 
     QMP gets the commands of hot_plug once the guest's driver is loaded.
@@ -117,7 +116,7 @@ def boot(command, out, deadline=DEADLINE, on_milestone=lambda name, t: None,
         qmp.qemu_started()
         with qemu:
             try:
-                _follow(qemu, log, deadline, reached)
+                _follow(qemu, log, deadline, milestones, reached)
             except (BootError, QmpError) as error:
                 said = read_stderr(out)
                 if said:

@@ -6,30 +6,24 @@ import fcntl
 import os
 import platform
 
+import places
+from arch import ARM64, Arch
 from memory_devices import MemoryDevice, ram_size
 from performance import Performance, distance_args
 
 CPU_NODES = 2
 NODE_MB = 1024
-GUEST_MAX_NODES = 16        # CONFIG_NODES_SHIFT=4 of Debian's arm64 kernel
 DEFAULT_NODES = 8           # one for each partition that a GPU can have
-FIRST_GPU_SLOT = 4
-FIRST_PXB_BUS = 0x80
-PXB_BUSES = 0x10
 KVM_CREATE_VM = 0xAE01
-
-# The level shows the SRAT lines; a panic ends QEMU, as it may not reboot.
-KERNEL_ARGS = ('console=ttyAMA0 earlycon loglevel=7 panic=-1 '
-               'memhp_default_state=online_movable')
 
 
 class MachineError(Exception):
     """What was asked for can't be had."""
 
 
-def max_nodes(gpus):
+def max_nodes(gpus, arch=ARM64):
     """How many nodes each of so many GPUs can have in the guest."""
-    return (GUEST_MAX_NODES - CPU_NODES) // gpus
+    return (arch.max_nodes - CPU_NODES) // gpus
 
 
 def default_nodes(gpus):
@@ -62,30 +56,35 @@ class Machine:
     """
     gpus: int = 1
     nodes: int = DEFAULT_NODES      # of each GPU
-    below_pxb: bool = False         # each GPU below a root port of its own pxb
+    # Of each GPU; a pxb and all other bridges are a GPU's own
+    places: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()   # further ones of its object
+    initiator_objects: bool = False     # QEMU's, in the place of ours
     spare_nodes: int = 0            # empty ones that no GPU has
     devices: tuple[MemoryDevice, ...] = ()
     distances: tuple[tuple[int, ...], ...] = ()     # a row for each node
     performance: Performance | None = None          # makes a HMAT
-    # The -device that plays each GPU: without it, memory behind an ivshmem
+    # The -device that plays each GPU: without it, a stand-in with memory
     gpu_devices: tuple[str, ...] = ()
     node_mb: int = NODE_MB      # of each CPU node, and each GPU's memory
+    arch: Arch = ARM64
 
     def check(self):
         """Refuse what the guest's kernel can't take."""
         if self.gpus < 1 or self.nodes < 1:
             raise MachineError('there must be at least one GPU and one node')
         total = self._node_count()
-        if total <= GUEST_MAX_NODES:
+        if total <= self.arch.max_nodes:
             return
-        fits = max_nodes(self.gpus)
+        fits = max_nodes(self.gpus, self.arch)
         way_out = (f'the largest NODES for GPUS={self.gpus} is {fits}'
                    if fits else
-                   f'take at most {GUEST_MAX_NODES - CPU_NODES} GPUs')
+                   f'take at most {self.arch.max_nodes - CPU_NODES} GPUs')
         raise MachineError(
             f'GPUS={self.gpus} with NODES={self.nodes} and {CPU_NODES} CPU '
-            f"nodes make {total} nodes, but Debian's arm64 kernel knows "
-            f'{GUEST_MAX_NODES} (CONFIG_NODES_SHIFT=4): {way_out}')
+            f"nodes make {total} nodes, but Debian's {self.arch.name} kernel "
+            f'knows {self.arch.max_nodes} ({self.arch.nodes_shift}): '
+            f'{way_out}')
 
     def _node_count(self):
         return CPU_NODES + self.spare_nodes + self.gpus * self.nodes
@@ -106,7 +105,8 @@ class Machine:
     def memory(self):
         """The nodes that come to have memory, with its MB."""
         memory = {node: self.node_mb for node in range(CPU_NODES)}
-        for gpu in range(self.gpus):
+        # Its driver learns of no node from QEMU's own objects
+        for gpu in range(0 if self.initiator_objects else self.gpus):
             memory[self.gpu_nodes(gpu)[0]] = self.node_mb
         for device in self.devices:
             memory[device.node] = memory.get(device.node, 0) + device.mb
@@ -123,7 +123,8 @@ class Machine:
                 numa += (f',memdev=ram-node{node},'
                          f'cpus={2 * node}-{2 * node + 1}')
             if self.performance:
-                numa += f',initiator={self.performance.best_initiator(node)}'
+                best = self.performance.best_initiator(node, CPU_NODES)
+                numa += f',initiator={best}'
             args += ['-numa', numa]
         args += distance_args(self.distances)
         if self.performance:
@@ -131,25 +132,27 @@ class Machine:
         return args
 
     def _gpu_args(self, gpu):
-        slot = FIRST_GPU_SLOT + gpu
-        bus, args = f'bus=pcie.0,addr={slot:#x}', []
-        if self.below_pxb:
-            bus_nr = FIRST_PXB_BUS + gpu * PXB_BUSES
-            args += ['-device', f'pxb-pcie,id=pxb{gpu},{bus},bus_nr={bus_nr}',
-                     '-device', f'pcie-root-port,id=port{gpu},bus=pxb{gpu},'
-                     f'chassis={gpu + 1}']
-            bus = f'bus=port{gpu}'
+        place = self.places[gpu] if self.places else places.ROOT_BUS
+        args, bus = places.bridges(place, gpu, pxb_node=gpu % CPU_NODES)
         if self.gpu_devices:
             device = self.gpu_devices[gpu]
         else:
-            args += ['-object', f'memory-backend-ram,id=hbm{gpu},'
-                     f'size={self.node_mb}M,share=on']
-            device = f'ivshmem-plain,memdev=hbm{gpu}'
+            args += ['-object',
+                     f'memory-backend-ram,id=hbm{gpu},size={self.node_mb}M']
+            device = f'gpu-mem-testdev,memdev=hbm{gpu}'
+        return [*args, '-device', f'{device},id=gpu{gpu},{bus}',
+                *self._object_args(gpu)]
+
+    def _object_args(self, gpu):
         nodes = self.gpu_nodes(gpu)
-        return args + [
-            '-device', f'{device},id=gpu{gpu},{bus}',
-            '-object', f'nvidia-gpu-mem-acpi,id=mem{gpu},devid=gpu{gpu},'
-            f'nodeset={nodes[0]}-{nodes[-1]}']
+        if self.initiator_objects:
+            return [arg for node in nodes for arg in (
+                '-object', f'acpi-generic-initiator,id=gi{node},'
+                f'pci-dev=gpu{gpu},node={node}')]
+        options = (f',{self.options[gpu]}'
+                   if self.options and self.options[gpu] else '')
+        return ['-object', f'nvidia-gpu-mem-acpi,id=mem{gpu},devid=gpu{gpu},'
+                f'nodeset={nodes[0]}-{nodes[-1]}{options}']
 
     def command(self, qemu, guest_dir, extra=()):
         """The whole command; guest_dir is what build-guest made."""
@@ -159,21 +162,18 @@ class Machine:
                 raise MachineError(f'{path} is missing: build the guest first')
             return path.replace(',', ',,')
 
-        accel = (['-accel', 'kvm', '-cpu', 'host'] if have_kvm() else
-                 ['-accel', 'tcg', '-cpu', 'max,pauth-impdef=on'])
+        accel = (['-accel', 'kvm', '-cpu', 'host']
+                 if self.arch is ARM64 and have_kvm() else
+                 ['-accel', 'tcg', '-cpu', self.arch.cpu])
         hmat = ',hmat=on' if self.performance else ''
-        args = [qemu, '-machine', f'virt,gic-version=3{hmat}', *accel,
+        args = [qemu, '-machine', f'{self.arch.machine}{hmat}', *accel,
                 *self._numa_args(),
                 '-nodefaults', '-no-reboot', '-display', 'none',
-                '-serial', 'stdio',
-                '-drive', 'if=pflash,format=raw,readonly=on,file='
-                + file('AAVMF_CODE.fd'),
-                '-drive', 'if=pflash,format=raw,snapshot=on,file='
-                + file('AAVMF_VARS.fd'),
+                '-serial', 'stdio', *self.arch.firmware(file),
                 '-kernel', file('vmlinuz'),
                 '-initrd', file('initramfs.cpio.gz'),
-                '-append',
-                f'{KERNEL_ARGS} online_mb={sum(self.memory().values())}']
+                '-append', f'{self.arch.kernel_args} '
+                f'online_mb={sum(self.memory().values())}']
         for gpu in range(self.gpus):
             args += self._gpu_args(gpu)
         for device in self.devices:

@@ -18,8 +18,9 @@ class Performance:
     latency_ns: tuple[tuple[int, ...], ...]
     bandwidth_mb: tuple[tuple[int, ...], ...]
 
-    def best_initiator(self, node):
-        return min(range(len(self.latency_ns)),
+    def best_initiator(self, node, cpu_nodes):
+        """QEMU takes one with CPUs only, here the first ones."""
+        return min(range(cpu_nodes),
                    key=lambda initiator: self.latency_ns[initiator][node])
 
     def command_line(self):

@@ -49,7 +49,7 @@ def _legend(gpus):
     for gpu in gpus:
         nodes = report.node_list(gpu.nodes.values())
         yield (f'Nodes {nodes}: memory of GPU {gpu.address}, '
-               'played by an ivshmem device')
+               'played by a gpu-mem-testdev')
     yield EMPTY
 
 

@@ -16,7 +16,9 @@ ACPI_HEADER = 36
 SRAT_ENTRIES = 48
 SRAT_MEMORY = 1
 SRAT_MEMORY_BYTES = 40
+SRAT_ENABLED = 0x1
 SRAT_EMPTY_FLAGS = 0x3      # enabled, hot-pluggable
+SRAT_INITIATOR = 5
 
 
 @dataclasses.dataclass
@@ -24,8 +26,13 @@ class Gpu:
     address: str
     driver: str
     path: str
+    numa_node: int
+    place: str              # from its host bridge down: in the machine's order
     properties: dict[str, int] = dataclasses.field(default_factory=dict)
     nodes: dict[int, int] = dataclasses.field(default_factory=dict)
+    # As nodes, by the SRAT's generic initiators of its address
+    initiators: dict[int, int] = dataclasses.field(default_factory=dict)
+    near_node: int | None = None    # by the _PXM of its own or of a bridge
     messages: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -50,6 +57,18 @@ class MemoryAffinity:
 
 
 @dataclasses.dataclass
+class InitiatorAffinity:
+    """A generic initiator entry of the SRAT whose handle is a PCI one."""
+    entry_bytes: int
+    handle_type: int
+    domain: int
+    segment: int
+    bus: int
+    devfn: int
+    flags: int
+
+
+@dataclasses.dataclass
 class Report:
     kernel: str = ''
     srat_lines: list[str] = dataclasses.field(default_factory=list)
@@ -60,6 +79,7 @@ class Report:
     hmat_lines: list[str] = dataclasses.field(default_factory=list)
     initiators: dict[int, dict[str, int | None]] = dataclasses.field(
         default_factory=dict)
+    has_generic_initiator: str = ''     # as sysfs has it
     tables: dict[str, bytes] = dataclasses.field(default_factory=dict)
     failed: list[str] = dataclasses.field(default_factory=list)
 
@@ -92,19 +112,39 @@ def node_list(nodes):
                     for a, b in parts) or 'none'
 
 
-def srat_memory(table):
-    """The memory entries of a SRAT, in their order."""
-    entries, at = [], SRAT_ENTRIES
+def srat_entries(table):
+    """Kind and bytes of each entry of a SRAT."""
+    at = SRAT_ENTRIES
     while at + 2 <= len(table):
         kind, size = table[at], table[at + 1]
         if size < 2 or at + size > len(table):
             raise ValueError(f'SRAT entry at byte {at} has length {size}')
+        yield kind, table[at:at + size]
+        at += size
+
+
+def srat_memory(table):
+    """The memory entries of a SRAT that are enabled, in their order."""
+    entries = []
+    for kind, entry in srat_entries(table):
         if kind == SRAT_MEMORY:
             domain, base, length, flags = struct.unpack_from(
-                '<2xI2xQQ4xI', table, at)
-            entries.append(MemoryAffinity(size, domain, base, length, flags))
-        at += size
+                '<2xI2xQQ4xI', entry)
+            if flags & SRAT_ENABLED:
+                entries.append(MemoryAffinity(len(entry), domain, base, length,
+                                              flags))
     return entries
+
+
+def srat_initiators(table):
+    """The generic initiator entries of a SRAT, in their order.
+
+    ACPI 6.5, 5.2.16.6; the device handle is the one of table 5.65, a number
+    of two bytes for the segment, then the bus, then slot and function.
+    """
+    return [InitiatorAffinity(len(entry),
+                              *struct.unpack_from('<3xBIHBB12xI', entry))
+            for kind, entry in srat_entries(table) if kind == SRAT_INITIATOR]
 
 
 # --- from the console to a Report -----------------------------------------
@@ -138,6 +178,10 @@ def _parse_driver(lines, gpus):
             gpu.properties[value[1]] = int(value[2])
         elif node := re.fullmatch(r'pxm (\d+) -> node (\d+)', found[2]):
             gpu.nodes[int(node[1])] = int(node[2])
+        elif node := re.fullmatch(r'initiator (\d+) -> node (\d+)', found[2]):
+            gpu.initiators[int(node[1])] = int(node[2])
+        elif node := re.fullmatch(r'near node (-?\d+)', found[2]):
+            gpu.near_node = int(node[1])
 
 
 def _decode_table(name, lines, failed):
@@ -163,8 +207,9 @@ def parse(log):
         if found := re.search(r'\] (.*hmat.*)', line, re.IGNORECASE):
             report.hmat_lines.append(found[1])
     for line in sections.get('gpus', []):
-        report.gpus.append(Gpu(*line.split()))
-    report.gpus.sort(key=lambda gpu: gpu.address)
+        address, driver, path, numa_node, place = line.split()
+        report.gpus.append(Gpu(address, driver, path, int(numa_node), place))
+    report.gpus.sort(key=lambda gpu: gpu.place)
     _parse_driver(sections.get('driver', []), report.gpus)
     for line in sections.get('nodes', []):
         node, online, total_kb = map(int, line.split())
@@ -175,6 +220,8 @@ def parse(log):
         node, name, *value = line.split()
         report.initiators.setdefault(int(node), {})[name] = (
             int(value[0]) if value else None)
+    report.has_generic_initiator = ''.join(
+        sections.get('has_generic_initiator', []))
     for name in TABLES:
         if sections.get(name):
             report.tables[name] = _decode_table(name, sections[name],

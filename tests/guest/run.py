@@ -110,7 +110,7 @@ def main():
 
     forget_last_run(args.out)
     try:
-        guest.boot(command, args.out, args.timeout,
+        guest.boot(command, vm.arch.milestones, args.out, args.timeout,
                    lambda name, seconds:
                    print(f'{seconds:6.1f} s  {name}'))
     except guest.BootError as error:

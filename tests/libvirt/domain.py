@@ -16,12 +16,11 @@ class Files:
     kernel: str
     initrd: str
     console: str            # a socket that the guest's console connects to
-    shared_memory: str      # the start of a name below /dev/shm
 
 
 # A GPU's address on the host can't be had here, its place in the guest can.
 # Where a domain leaves that to libvirt, the place is the one that libvirt has
-# for a PCI Express device, a root port: the stand-in alone would go elsewhere.
+# for a PCI Express device, a root port.
 HOSTDEV = re.compile(r"""
     <hostdev\ mode='subsystem'\ type='pci'\ managed='no'>\s*
       <source>\s*<address\ [^>]*/>\s*</source>\s*
@@ -31,6 +30,8 @@ HOSTDEV = re.compile(r"""
     </hostdev>""", re.VERBOSE)
 PORT = "<controller type='pci' index='1' model='pcie-root-port'/>"
 ON_PORT = "<address type='pci' bus='0x01' slot='0x00'/>"
+PLACE = re.compile(r"bus='(0x[0-9a-f]+)' slot='(0x[0-9a-f]+)'")
+END_OF_ARGUMENTS = '  </qemu:commandline>'
 
 
 def _replaced(files, kernel_args):
@@ -57,19 +58,23 @@ def _replaced(files, kernel_args):
          f'<cmdline>{kernel_args}</cmdline></os>'
          # A kernel that panics reboots: let that be the end
          '<on_reboot>destroy</on_reboot>'),
+        # It would take the place of the GPU, of which libvirt doesn't know
+        ('</devices>', 1, "<memballoon model='none'/></devices>"),
         ("<console type='pty'/>", 1, "<console type='unix'>"
          f"<source mode='connect' path='{files.console}'/></console>"),
     )
 
 
-def _stand_in(files):
-    """A device with memory in a BAR, named and placed as the GPU is."""
-    def device(gpu):
-        return (('' if gpu['place'] else PORT) +
-                f"<shmem name='{files.shared_memory}{gpu['id']}'>"
-                "<model type='ivshmem-plain'/><size unit='M'>1024</size>"
-                f"{gpu['alias']}{gpu['place'] or ON_PORT}</shmem>")
-    return device
+def _stand_in(gpu):
+    """The arguments of a device that is named and placed as the GPU is."""
+    bus, slot = (int(number, 16) for number in
+                 PLACE.search(gpu['place'] or ON_PORT).groups())
+    memory = f'hbm-{gpu["id"]}'
+    return ''.join(
+        f"    <qemu:arg value='{argument}'/>\n" for argument in (
+            '-object', f'memory-backend-ram,id={memory},size=1G',
+            '-device', f'gpu-mem-testdev,id={gpu["id"]},memdev={memory},'
+            f'bus=pci.{bus},addr={slot:#x}'))
 
 
 def for_this_machine(document, files, gpus, kernel_args):
@@ -79,7 +84,9 @@ def for_this_machine(document, files, gpus, kernel_args):
             raise Failure(f'"{documented}" is there '
                           f'{document.count(documented)} times, not {times}')
         document = document.replace(documented, here)
-    document, found = HOSTDEV.subn(_stand_in(files), document)
-    if found != gpus or '<hostdev' in document:
-        raise Failure(f'{found} GPUs of the form known here, not {gpus}')
-    return document
+    found = list(HOSTDEV.finditer(document))
+    document = HOSTDEV.sub(lambda gpu: '' if gpu['place'] else PORT, document)
+    if len(found) != gpus or '<hostdev' in document:
+        raise Failure(f'{len(found)} GPUs of the form known here, not {gpus}')
+    return document.replace(END_OF_ARGUMENTS,
+                            ''.join(map(_stand_in, found)) + END_OF_ARGUMENTS)

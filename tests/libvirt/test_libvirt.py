@@ -24,16 +24,17 @@ sys.path.append(os.path.join(TOP, 'tests', 'guest'))
 import guest                        # noqa: E402
 import machine                      # noqa: E402
 import report                       # noqa: E402
+from arch import ARM64              # noqa: E402
 from checks import (                # noqa: E402
-    Failure, log_lines, memory, node_map, numactl, paths, properties, same,
-    srat_bytes)
+    Failure, log_lines, memory, node_map, numa_nodes, numactl, paths,
+    properties, same, srat_bytes)
 from console import Console         # noqa: E402
 from daemon import Daemon           # noqa: E402
 from domain import Files, for_this_machine      # noqa: E402
+from places import PXB              # noqa: E402
 from tap import Tap                 # noqa: E402
 
 STATE_WITHIN = 60       # seconds; libvirt hears of QEMU's end by itself
-SHARED_MEMORY = '/dev/shm'
 LOG_TAIL = 40
 
 
@@ -81,13 +82,14 @@ CASES = (
              node_map((2, 8)),
              memory(range(2, 10), {2: 1024}),
              numactl({2: 1024}))),
-    Case('two-gpus', machine.Machine(gpus=2, nodes=7, below_pxb=True),
+    Case('two-gpus', machine.Machine(gpus=2, nodes=7, places=(PXB, PXB)),
          {'mem0': ('ua-nvgrace0', range(2, 9)),
           'mem1': ('ua-nvgrace1', range(9, 16))}, (
              log_lines(range(2, 16)),
              srat_bytes(range(2, 16)),
              paths(r'\\_SB_\.PC80\..+', r'\\_SB_\.PC90\..+'),
              near({'PC80': 0, 'PC90': 1}),
+             numa_nodes(0, 1),
              properties((2, 7), (9, 7)),
              node_map((2, 7), (9, 7)),
              memory(range(2, 16), {2: 1024, 9: 1024}),
@@ -144,7 +146,7 @@ class Domain:
         memory_mb = sum(self._case.vm.memory().values())
         text = for_this_machine(
             self._case.text(), self._files, self._case.vm.gpus,
-            f'{machine.KERNEL_ARGS} online_mb={memory_mb}')
+            f'{ARM64.kernel_args} online_mb={memory_mb}')
         path = os.path.join(self._out, 'domain.xml')
         with open(path, 'w') as file:
             file.write(text)
@@ -272,18 +274,14 @@ def files_for(daemon, args):
                  variables=of_guest('AAVMF_VARS.fd'),
                  kernel=of_guest('vmlinuz'),
                  initrd=of_guest('initramfs.cpio.gz'),
-                 console='',
-                 shared_memory=os.path.basename(daemon.folder) + '-')
+                 console='')
 
 
 def clean_up(daemon, out):
-    """Keep the logs, and nothing else: shared memory outlives its domain."""
+    """Keep the logs, and nothing else."""
     for path in daemon.logs():
         shutil.copyfile(path, os.path.join(out, os.path.basename(path)))
     daemon.clean_up()
-    for name in os.listdir(SHARED_MEMORY):
-        if name.startswith(os.path.basename(daemon.folder)):
-            os.remove(os.path.join(SHARED_MEMORY, name))
 
 
 def main():

@@ -11,17 +11,14 @@ import subprocess
 import time
 
 import guest
+from arch import AMD64, ARM64
 
-QEMU = 'qemu-system-x86_64'
-PACKAGE = 'qemu-system-x86'
 RAM = '4G'                  # the inner machines' is pinned in it
 COMMAND = 'qemu-command'
 POWER_OFF = 'power-off'
 FIRST_SLOT = 4
 MAX_INNER = 3               # a PC has four serial ports, and the first is ours
-# On a busy host the timer can miss the moment at which the kernel tests it,
-# and then the kernel panics.
-KERNEL_ARGS = 'console=ttyS0 intel_iommu=on no_timer_check panic=-1'
+KERNEL_ARGS = f'{AMD64.kernel_args} intel_iommu=on'
 MILESTONES = (
     ('kernel', b'Linux version'),
     ('devices', b'@@ device '),
@@ -30,6 +27,14 @@ MILESTONES = (
 # Seconds in which one of the machines must come to its next milestone.  Alone
 # on two cores a minute is enough for each.
 PHASE = 600
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """Of the outer machine, by path."""
+    qemu: str
+    guest_dir: str          # what build-guest made for a PC: its firmware
+    outer_dir: str          # what build-outer made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,14 +158,16 @@ def _follow(consoles):
 
 # --- the machine ----------------------------------------------------------
 
-def _command(outer_dir, inner, device_mb):
+def _command(files, inner, device_mb):
     def file(name):
-        return os.path.join(outer_dir, name).replace(',', ',,')
+        return os.path.join(files.outer_dir, name).replace(',', ',,')
 
     # The inner QEMU maps its BARs for DMA where the guest has them: beyond
     # what the IOMMU has by default.
-    args = [QEMU, '-machine', 'q35', '-accel', 'tcg,thread=multi',
-            '-cpu', 'max', '-smp', '2', '-m', RAM,
+    args = [files.qemu, '-machine', AMD64.machine,
+            '-accel', 'tcg,thread=multi', '-cpu', AMD64.cpu,
+            '-smp', '2', '-m', RAM,
+            *AMD64.firmware(lambda name: os.path.join(files.guest_dir, name)),
             '-nodefaults', '-no-reboot', '-display', 'none',
             '-device', 'intel-iommu,intremap=on,aw-bits=48',
             '-kernel', file('vmlinuz'), '-initrd', file('initramfs.cpio'),
@@ -168,8 +175,8 @@ def _command(outer_dir, inner, device_mb):
     for index, machine in enumerate(inner):
         command_file = os.path.join(machine.out, COMMAND)
         args += ['-object', f'memory-backend-ram,id=hbm{index},'
-                 f'size={device_mb}M,share=on',
-                 '-device', f'ivshmem-plain,memdev=hbm{index},bus=pcie.0,'
+                 f'size={device_mb}M',
+                 '-device', f'gpu-mem-testdev,memdev=hbm{index},bus=pcie.0,'
                  f'addr={FIRST_SLOT + index:#x}',
                  '-fw_cfg', f'name=opt/inner/{_port(index)},file='
                  + command_file.replace(',', ',,')]
@@ -181,9 +188,8 @@ def _run(command, consoles, stderr):
         qemu = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=stderr,
             pass_fds=[console.qemus_end() for console in consoles])
-    except FileNotFoundError:
-        raise guest.BootError(
-            f'{QEMU} is missing: install {PACKAGE}') from None
+    except OSError as error:
+        raise guest.BootError(f'QEMU does not start: {error}') from None
     with qemu:
         try:
             for console in consoles:
@@ -192,11 +198,11 @@ def _run(command, consoles, stderr):
             status = qemu.wait(PHASE)
         except subprocess.TimeoutExpired:
             raise guest.BootError(
-                f'{QEMU} closed the consoles but did not end') from None
+                'QEMU closed the consoles but did not end') from None
         finally:
             qemu.kill()
     if status or consoles[0].awaited() != POWER_OFF:
-        raise guest.BootError(f'{QEMU} ended with status {status} while '
+        raise guest.BootError(f'QEMU ended with status {status} while '
                               f'{consoles[0].awaited()} was awaited')
 
 
@@ -205,7 +211,7 @@ def _keep_command(command, out):
         file.write(shlex.join(command) + '\n')
 
 
-def boot(outer_dir, inner, device_mb, out):
+def boot(files, inner, device_mb, out):
     """Run the outer machine, and the inner ones in it, to its power-off.
 
     Each inner machine finds a device with so much memory at its host_address.
@@ -216,10 +222,10 @@ def boot(outer_dir, inner, device_mb, out):
     with contextlib.ExitStack() as opened:
         consoles = []
         for folder, milestones in ((out, MILESTONES), *(
-                (machine.out, guest.MILESTONES) for machine in inner)):
+                (machine.out, ARM64.milestones) for machine in inner)):
             consoles.append(Console(folder, milestones))
             opened.callback(consoles[-1].close)
-        command = _command(outer_dir, inner, device_mb)
+        command = _command(files, inner, device_mb)
         for console in consoles:
             command += console.command_line()
         _keep_command(command, out)

@@ -23,6 +23,7 @@ import report                       # noqa: E402
 from checks import (                # noqa: E402
     Failure, log_lines, memory, node_map, numactl, paths, properties, same,
     srat_bytes)
+from places import PXB, ROOT_BUS   # noqa: E402
 from tap import Tap                 # noqa: E402
 
 NODE_MB = 256       # of RAM that vfio pins for each of a machine's nodes
@@ -36,11 +37,11 @@ class Variant:
     name: str
     device: str
     path: str                   # a pattern of the GPU's in the DSDT
-    below_pxb: bool = False
+    place: str = ROOT_BUS
 
     def machine(self, host):
         return machine.Machine(gpu_devices=(f'{self.device},host={host}',),
-                               below_pxb=self.below_pxb, node_mb=NODE_MB)
+                               places=(self.place,), node_mb=NODE_MB)
 
 
 VARIANTS = (
@@ -48,7 +49,7 @@ VARIANTS = (
     Variant('vfio-pci-nohotplug', 'vfio-pci-nohotplug',
             r'\\_SB_\.PCI0\.S20_'),
     Variant('vfio-pci-below-pxb', 'vfio-pci', r'\\_SB_\.PC80\..+',
-            below_pxb=True),
+            place=PXB),
 )
 
 
@@ -96,7 +97,8 @@ def test_outer(tap, args, inner):
 
     def boot():
         """it boots, runs the inner machines and powers off"""
-        outer.boot(args.outer, inner, NODE_MB, out)
+        outer.boot(outer.Files(args.outer_qemu, args.outer_guest, args.outer),
+                   inner, NODE_MB, out)
 
     tap.point(f'outer machine: {boot.__doc__}', boot)
     found = outer.parse(guest.read_log(out), len(inner))
@@ -144,6 +146,10 @@ def parse_args():
                         help='what tests/guest/build-guest made')
     parser.add_argument('--outer', required=True, metavar='DIR',
                         help='what build-outer made of both')
+    parser.add_argument('--outer-qemu', required=True, metavar='PATH',
+                        help='the QEMU of the outer machine, a PC')
+    parser.add_argument('--outer-guest', required=True, metavar='DIR',
+                        help='what tests/guest/build-guest made for a PC')
     parser.add_argument('--out', required=True, metavar='DIR',
                         help='gets a directory of logs per machine')
     return parser.parse_args()
@@ -175,7 +181,7 @@ def main():
         show_log(tap, os.path.join(args.out, 'outer'), 80)
         said = guest.read_stderr(os.path.join(args.out, 'outer'))
         if said:
-            tap.diagnose(f'{outer.QEMU} says: {said}')
+            tap.diagnose(f'QEMU says: {said}')
     sys.exit(1 if tap.failures else 0)
 
 

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where in a machine's PCI topology a GPU is."""
+
+FIRST_SLOT = 4
+FIRST_PXB_BUS = 0x80
+PXB_BUSES = 0x10
+
+ROOT_BUS, ROOT_PORT, SWITCH, PXB = 'root bus', 'root port', 'switch', 'pxb'
+
+
+def bridges(place, gpu, pxb_node):
+    """The arguments that make the bridges, and how a device gets there.
+
+    GPUs are counted from 0, and the guest's buses are in their order.
+    """
+    bus, args = f'bus=pcie.0,addr={FIRST_SLOT + gpu:#x}', []
+
+    def add(driver, name, **options):
+        nonlocal bus
+        options = ''.join(f',{key}={options[key]}' for key in options)
+        args.extend(['-device', f'{driver},id={name}{gpu},{bus}{options}'])
+        bus = f'bus={name}{gpu}'
+
+    if place == PXB:
+        add('pxb-pcie', 'pxb', bus_nr=FIRST_PXB_BUS + gpu * PXB_BUSES,
+            numa_node=pxb_node)
+    if place != ROOT_BUS:
+        add('pcie-root-port', 'port', chassis=gpu + 1)
+    if place == SWITCH:
+        add('x3130-upstream', 'up')
+        add('xio3130-downstream', 'down', chassis=gpu + 1, slot=1)
+    return args, bus
