@@ -603,8 +603,8 @@ static void test_qmp_refused(void)
                            "'devid': 'gpu1', 'nodeset': [8], "
                            "'generic-initiator': 'on'}}"),
                  "nvidia-gpu-mem-acpi object 'mem1': generic-initiator=on: "
-                 "node 8 belongs to an acpi-generic-initiator already; take "
-                 "it away, or give generic-initiator=off");
+                 "node 8 belongs to an acpi-generic-initiator already; "
+                 "delete that object, or give generic-initiator=off");
     assert_error(qtest_qmp(qts, "{'execute': 'object-add', 'arguments': "
                            "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': 'mem1', "
                            "'devid': 'gpu1', 'nodeset': [8], "
