@@ -10,7 +10,9 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 24, 72, 48
 # Tell apart with any kind of colour vision: after Okabe and Ito
 COLOURS = {'none': '#666666', 'ours': '#0072b2', 'initiators': '#009e73',
            'peer': '#d55e00'}
-DASHES = {'none': ' stroke-dasharray="5 4"'}
+# So that what lies below shows
+DASHES = {'none': ' stroke-dasharray="5 4"',
+          'initiators': ' stroke-dasharray="7 7"'}
 TEXT = 'font-family="sans-serif" font-size="12" fill="#222222"'
 TICKS = 6
 
