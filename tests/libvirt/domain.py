@@ -2,6 +2,7 @@
 """From a documented domain to one that can be run without its hardware."""
 
 import dataclasses
+import json
 import re
 
 from checks import Failure
@@ -70,11 +71,15 @@ def _stand_in(gpu):
     bus, slot = (int(number, 16) for number in
                  PLACE.search(gpu['place'] or ON_PORT).groups())
     memory = f'hbm-{gpu["id"]}'
+    # In JSON, as libvirt's own: QEMU makes the devices of other forms before
+    # these, and there would be no bus yet
+    device = json.dumps({'driver': 'gpu-mem-testdev', 'id': gpu['id'],
+                         'memdev': memory, 'bus': f'pci.{bus}',
+                         'addr': f'{slot:#x}'})
     return ''.join(
         f"    <qemu:arg value='{argument}'/>\n" for argument in (
             '-object', f'memory-backend-ram,id={memory},size=1G',
-            '-device', f'gpu-mem-testdev,id={gpu["id"]},memdev={memory},'
-            f'bus=pci.{bus},addr={slot:#x}'))
+            '-device', device))
 
 
 def for_this_machine(document, files, gpus, kernel_args):
