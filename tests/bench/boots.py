@@ -19,6 +19,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 import guest                        # noqa: E402
 import machine                      # noqa: E402
+from arch import ARM64              # noqa: E402
 
 EMPTY_NODES = machine.max_nodes(1)
 USER_SPACE = 'user space'
@@ -50,7 +51,8 @@ def boot(command, out):
             raise UserSpace
 
     try:
-        guest.boot(command, out, on_milestone=on_milestone)
+        guest.boot(command, ARM64.milestones, out,
+                   on_milestone=on_milestone)
     except UserSpace:
         pass
     return reached[0]

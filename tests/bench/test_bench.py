@@ -194,7 +194,7 @@ def boots_differ():
     same('nodes', [arg for arg in gone if arg.startswith('node,')],
          [f'node,nodeid={node}' for node in range(2, 16)])
     same('arguments', len(command) - len(left), 2 * 14 + 2)
-    same('device', any('ivshmem-plain' in arg for arg in left), True)
+    same('device', any('gpu-mem-testdev' in arg for arg in left), True)
 
 
 def turns():
