@@ -77,7 +77,7 @@ static void assert_initiator(const uint8_t *entry, uint32_t node,
 
     g_assert_cmpint(entry[1], ==, 32);
     g_assert_cmpint(entry[2], ==, 0);               /* Reserved */
-    g_assert_cmpint(entry[3], ==, 1);               /* Handle: of a PCI device */
+    g_assert_cmpint(entry[3], ==, 1);               /* A PCI device's handle */
     g_assert_cmpint(ldl_le_p(entry + 4), ==, node);
     g_assert_cmpmem(entry + 8, 16, handle, sizeof(handle));
     g_assert_cmphex(ldl_le_p(entry + 24), ==, 1);   /* Flags: Enabled */

@@ -541,7 +541,8 @@ static const InitiatorCase initiator_cases[] = {
         /* There is no slot 0 behind it */
         "pci-bridge", ON_ANY,
         "-device pci-bridge,id=br0,addr=5,chassis_nr=1 "
-        GPU_DEVICE "id=gpu0,bus=br0,addr=1 " GPU_DEVICE "id=gpu1,bus=br0,addr=2 "
+        GPU_DEVICE "id=gpu0,bus=br0,addr=1 "
+        GPU_DEVICE "id=gpu1,bus=br0,addr=2 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-5,generic-initiator=on "
         OBJECT "id=mem1,devid=gpu1,nodeset=6-9,generic-initiator=auto",
         { { 0, 0x28, 3, 3 } }, { { 2, 4, 3, 8 } },

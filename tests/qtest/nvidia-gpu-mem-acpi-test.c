@@ -38,7 +38,8 @@
 
 #define GPU0_OBJECT_ARG OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-7 "
 
-#define INITIATOR5_ARG "-object acpi-generic-initiator,id=gi0,pci-dev=gpu1,node=5 "
+#define INITIATOR5_ARG                                                  \
+    "-object acpi-generic-initiator,id=gi0,pci-dev=gpu1,node=5 "
 
 #define HMAT_LB_ARG(initiator)                                          \
     "-numa hmat-lb,initiator=" initiator ",target=0,hierarchy=memory,"  \
