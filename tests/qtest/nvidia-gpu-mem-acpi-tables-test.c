@@ -583,16 +583,15 @@ static void test_initiators(const void *data)
     qtest_quit(qts);
 }
 
-static GByteArray *read_hmat(const GpuMemMachine *machine, const char *objects)
+#define LATENCY_ARG(initiator, target, ns)                              \
+    "-numa hmat-lb,initiator=" #initiator ",target=" #target ","        \
+    "hierarchy=memory,data-type=access-latency,latency=" #ns " "
+
+static GByteArray *read_hmat(const GpuMemMachine *machine, const char *args)
 {
     QTestState *qts = gpu_mem_start(machine, EMPTY_ARGS "-machine hmat=on "
-        GPU_DEVICE "id=gpu0,addr=4 %s "
-        "-numa hmat-lb,initiator=0,target=0,hierarchy=memory,"
-        "data-type=access-latency,latency=10 "
-        "-numa hmat-lb,initiator=0,target=5,hierarchy=memory,"
-        "data-type=access-latency,latency=100 "
-        "-numa hmat-lb,initiator=4,target=1,hierarchy=memory,"
-        "data-type=access-latency,latency=60", objects);
+        LATENCY_ARG(0, 0, 10) LATENCY_ARG(0, 5, 100)
+        GPU_DEVICE "id=gpu0,addr=4 %s", args);
     GByteArray *hmat = acpi_fw_cfg_read(qts, "HMAT");
 
     g_assert_nonnull(hmat);
@@ -600,17 +599,39 @@ static GByteArray *read_hmat(const GpuMemMachine *machine, const char *objects)
     return hmat;
 }
 
-/* In the HMAT they are what acpi-generic-initiator makes of the nodes */
-static void test_hmat(const void *data)
+static void assert_same_hmat(const GpuMemMachine *machine, const char *args,
+                             const char *other_args)
 {
-    g_autoptr(GByteArray) generic = read_hmat(data,
-        "-object acpi-generic-initiator,id=gi3,pci-dev=gpu0,node=3 "
-        "-object acpi-generic-initiator,id=gi4,pci-dev=gpu0,node=4 "
-        "-object acpi-generic-initiator,id=gi5,pci-dev=gpu0,node=5");
-    g_autoptr(GByteArray) ours = read_hmat(data,
-        OBJECT "id=mem0,devid=gpu0,nodeset=3-5,generic-initiator=on");
+    g_autoptr(GByteArray) hmat = read_hmat(machine, args);
+    g_autoptr(GByteArray) other_hmat = read_hmat(machine, other_args);
 
-    g_assert_cmpmem(ours->data, ours->len, generic->data, generic->len);
+    g_assert_cmpmem(hmat->data, hmat->len, other_hmat->data, other_hmat->len);
+}
+
+#define GENERIC_INITIATORS_ARGS                                         \
+    "-object acpi-generic-initiator,id=gi3,pci-dev=gpu0,node=3 "        \
+    "-object acpi-generic-initiator,id=gi4,pci-dev=gpu0,node=4 "        \
+    "-object acpi-generic-initiator,id=gi5,pci-dev=gpu0,node=5 "
+
+/* In the HMAT they are what acpi-generic-initiator makes of the nodes */
+static void test_hmat(const void *machine)
+{
+    assert_same_hmat(machine,
+        OBJECT "id=mem0,devid=gpu0,nodeset=3-5,generic-initiator=on "
+        LATENCY_ARG(4, 1, 60),
+        GENERIC_INITIATORS_ARGS LATENCY_ARG(4, 1, 60));
+    assert_same_hmat(machine,
+        OBJECT "id=mem0,devid=gpu0,nodeset=3-5,generic-initiator=auto", "");
+}
+
+/* With auto it is so where the device is function 0 in slot 0 */
+static void test_hmat_auto(const void *machine)
+{
+    assert_same_hmat(machine,
+        "-device pcie-root-port,id=rp0,addr=5,chassis=1 "
+        GPU_DEVICE "id=gpu1,bus=rp0 "
+        OBJECT "id=mem0,devid=gpu1,nodeset=3-5,generic-initiator=auto",
+        GENERIC_INITIATORS_ARGS);
 }
 
 #ifdef CONFIG_TRACE_LOG
@@ -691,6 +712,9 @@ static void add_tests(const GpuMemMachine *machine)
     add_test(machine, "nodes/initiator-named", test_initiator_node_named);
     add_test(machine, "nodes/hotplug-range", test_hotplug_range);
     add_test(machine, "initiators/hmat", test_hmat);
+    if (machine->express) {
+        add_test(machine, "initiators/hmat-auto", test_hmat_auto);
+    }
 #ifdef CONFIG_TRACE_LOG
     add_test(machine, "trace", test_trace);
 #endif
