@@ -305,7 +305,9 @@ MACHINE_FAULTS = ('unknown_device', 'bridge', 'not_pci', 'node_with_memory',
                   'node_with_cpus', 'node_of_port', 'node_of_initiator',
                   'no_such_node', 'no_numa', 'shared_node', 'shared_device',
                   'no_such_pxm', 'other_pxm')
-RUNTIME_FAULTS = OBJECT_FAULTS + 3 * MACHINE_FAULTS
+# Few machines have an occasion for these
+RARE_FAULTS = ('node_of_initiator', 'other_pxm')
+RUNTIME_FAULTS = OBJECT_FAULTS + 3 * MACHINE_FAULTS + 9 * RARE_FAULTS
 FAULTS = RUNTIME_FAULTS + 3 * ('garbage', 'no_tables')
 
 
