@@ -108,7 +108,8 @@ static bool check_machine(MachineState *ms, Error **errp)
     }
     if (!PCI_DEV_MEM_ACPI_MACHINE_GET_CLASS(ms)->builds_tables(ms)) {
         error_setg(errp, "machine %s has been started without ACPI tables; "
-                   "start it with acpi=on", name);
+                   "start it with acpi=on, or use virt of Arm, q35 or pc",
+                   name);
         return false;
     }
     return true;
