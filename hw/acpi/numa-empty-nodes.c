@@ -31,33 +31,34 @@ void numa_find_cpu_nodes(MachineState *ms, unsigned long *nodes)
     }
 }
 
-static void find_empty_nodes(MachineState *ms, unsigned long *nodes)
-{
-    DECLARE_BITMAP(cpu_nodes, MAX_NODES);
-    DECLARE_BITMAP(initiator_nodes, MAX_NODES);
-    DECLARE_BITMAP(port_nodes, MAX_NODES);
-
-    numa_find_cpu_nodes(ms, cpu_nodes);
-    acpi_find_generic_nodes(initiator_nodes, port_nodes);
-    bitmap_zero(nodes, MAX_NODES);
-    for (int i = 0; i < ms->numa_state->num_nodes; i++) {
-        if (!ms->numa_state->nodes[i].node_mem && !test_bit(i, cpu_nodes) &&
-            !test_bit(i, initiator_nodes) && !test_bit(i, port_nodes)) {
-            set_bit(i, nodes);
-        }
-    }
-}
-
 void srat_find_empty_nodes(SratEmptyNodes *empty, MachineState *ms,
                            const unsigned long *device_nodes)
 {
-    find_empty_nodes(ms, empty->nodes);
-    bitmap_or(empty->nodes, empty->nodes, device_nodes, MAX_NODES);
+    int last = ms->numa_state->num_nodes - 1;
+    DECLARE_BITMAP(cpu_nodes, MAX_NODES);
+    DECLARE_BITMAP(generic_nodes, MAX_NODES);
+    DECLARE_BITMAP(port_nodes, MAX_NODES);
 
-    /* A device's nodes have no CPUs, so that there is always another */
-    empty->plug_node = ms->numa_state->num_nodes - 1;
-    while (empty->plug_node > 0 && test_bit(empty->plug_node, device_nodes)) {
-        empty->plug_node--;
+    numa_find_cpu_nodes(ms, cpu_nodes);
+    acpi_find_generic_nodes(generic_nodes, port_nodes);
+    bitmap_or(generic_nodes, generic_nodes, port_nodes, MAX_NODES);
+    bitmap_zero(empty->nodes, MAX_NODES);
+    for (int i = 0; i <= last; i++) {
+        if (test_bit(i, device_nodes) ||
+            (!ms->numa_state->nodes[i].node_mem && !test_bit(i, cpu_nodes) &&
+             !test_bit(i, generic_nodes))) {
+            set_bit(i, empty->nodes);
+        }
+    }
+
+    /* There is always one, since none of these nodes has CPUs */
+    empty->plug_node = last;
+    if (test_bit(last, device_nodes)) {
+        while (empty->plug_node > 0 &&
+               (test_bit(empty->plug_node, device_nodes) ||
+                test_bit(empty->plug_node, generic_nodes))) {
+            empty->plug_node--;
+        }
     }
     empty->has_plug_range = ms->device_memory &&
                             test_bit(empty->plug_node, empty->nodes);

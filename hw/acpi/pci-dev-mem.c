@@ -121,7 +121,8 @@ static PCIDevice *find_device(PciDevMemAcpi *dm, Error **errp)
 
     dev = object_resolve_path_component(machine_get_container("peripheral"),
                                         dm->devid);
-    if (!dev) {
+    /* One that is not realized is on no bus, be it on its way in or out */
+    if (!dev || !qdev_is_realized(DEVICE(dev))) {
         error_setg(errp, "devid=%s: no device has this id; "
                    "give it to the -device option of the device that is meant, "
                    "or name another device", dm->devid);
@@ -164,8 +165,15 @@ static void find_machine_nodes(MachineNodes *nodes, MachineState *ms)
     }
 }
 
+/* Drivers take the initiators of function 0 in slot 0, as below a port */
+static bool is_initiator(const PciDevMemAcpi *dm, const PCIDevice *pdev)
+{
+    return dm->generic_initiator == ON_OFF_AUTO_ON ||
+           (dm->generic_initiator == ON_OFF_AUTO_AUTO && !pdev->devfn);
+}
+
 static bool check_nodes(PciDevMemAcpi *dm, const MachineNodes *nodes,
-                        Error **errp)
+                        PCIDevice *pdev, Error **errp)
 {
     uint32_t last = last_node(dm);
     g_autofree char *nodeset = nodeset_str(dm);
@@ -204,8 +212,7 @@ static bool check_nodes(PciDevMemAcpi *dm, const MachineNodes *nodes,
                        "acpi-generic-port; take another node", nodeset, i);
             return false;
         }
-        if (test_bit(i, nodes->initiators) &&
-            dm->generic_initiator != ON_OFF_AUTO_OFF) {
+        if (test_bit(i, nodes->initiators) && is_initiator(dm, pdev)) {
             error_setg(errp, "generic-initiator=%s: node %u belongs to an "
                        "acpi-generic-initiator already; delete that object, or "
                        "give generic-initiator=off",
@@ -216,10 +223,18 @@ static bool check_nodes(PciDevMemAcpi *dm, const MachineNodes *nodes,
     return true;
 }
 
+/* A PCI expander bridge may say for all that is below it where it is */
+static bool contradicts_pxb(const PciDevMemAcpi *dm, PCIDevice *pdev,
+                            uint16_t *pxb_node)
+{
+    *pxb_node = pci_bus_numa_node(pci_device_root_bus(pdev));
+    return *pxb_node != NUMA_NODE_UNASSIGNED && *pxb_node != dm->pxm;
+}
+
 static bool check_pxm(PciDevMemAcpi *dm, const MachineNodes *nodes,
                       PCIDevice *pdev, Error **errp)
 {
-    uint16_t pxb_node = pci_bus_numa_node(pci_device_root_bus(pdev));
+    uint16_t pxb_node;
 
     if (!dm->has_pxm) {
         return true;
@@ -230,7 +245,7 @@ static bool check_pxm(PciDevMemAcpi *dm, const MachineNodes *nodes,
                    dm->pxm, dm->pxm, nodes->count - 1);
         return false;
     }
-    if (pxb_node != NUMA_NODE_UNASSIGNED && pxb_node != dm->pxm) {
+    if (contradicts_pxb(dm, pdev, &pxb_node)) {
         error_setg(errp, "pxm=%u: device '%s' is below a PCI expander bridge "
                    "with numa_node=%u; leave pxm out, or give both the same",
                    dm->pxm, dm->devid, pxb_node);
@@ -283,7 +298,7 @@ static bool check_object(PciDevMemAcpi *dm, MachineState *ms,
     ERRP_GUARD();
     PCIDevice *pdev = check_machine(ms, errp) ? find_device(dm, errp) : NULL;
 
-    if (!pdev || !check_nodes(dm, nodes, errp) ||
+    if (!pdev || !check_nodes(dm, nodes, pdev, errp) ||
         !check_pxm(dm, nodes, pdev, errp) || !check_taken(dm, taken, errp)) {
         prepend_object(dm, errp);
         return false;
@@ -584,22 +599,22 @@ const char *pci_dev_mem_acpi_node_device(uint32_t node)
     return NULL;
 }
 
-/* Drivers take the initiators of function 0 in slot 0, as below a port */
-static bool is_initiator(const PciDevMemAcpi *dm, const PCIDevice *pdev)
-{
-    return dm->generic_initiator == ON_OFF_AUTO_ON ||
-           (dm->generic_initiator == ON_OFF_AUTO_AUTO && !pdev->devfn);
-}
-
-/* The buses have numbers once the guest's firmware has read the tables */
+/*
+ * By now the guest's firmware has numbered the buses.  @others: nodes that have
+ * an initiator since the object was checked, or since the device was moved.
+ */
 static void build_initiators(GArray *table_data, MachineState *ms,
-                             PciDevMemAcpi *dm, PCIDevice *pdev)
+                             PciDevMemAcpi *dm, PCIDevice *pdev,
+                             const unsigned long *others)
 {
     int bus = pci_dev_bus_num(pdev);
 
     mark_initiators(dm, ms);
     for (uint32_t i = dm->first_node; i <= last_node(dm); i++) {
-        build_srat_pci_generic_initiator(table_data, i, 0, bus, pdev->devfn);
+        if (!test_bit(i, others)) {
+            build_srat_pci_generic_initiator(table_data, i, 0, bus,
+                                             pdev->devfn);
+        }
     }
     if (trace_event_get_state_backends(TRACE_NVIDIA_GPU_MEM_ACPI_INITIATORS)) {
         trace_nvidia_gpu_mem_acpi_initiators(object_id(dm), bus, pdev->devfn);
@@ -611,13 +626,16 @@ void pci_dev_mem_acpi_begin_srat(GArray *table_data, MachineState *ms,
 {
     g_autoptr(GPtrArray) objects = all_objects();
     DECLARE_BITMAP(nodes, MAX_NODES) = {};
+    DECLARE_BITMAP(initiators, MAX_NODES);
+    DECLARE_BITMAP(ports, MAX_NODES);
 
+    acpi_find_generic_nodes(initiators, ports);
     for (guint i = 0; i < objects->len; i++) {
         PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
         PCIDevice *pdev = find_device(dm, NULL);
 
         if (pdev && is_initiator(dm, pdev)) {
-            build_initiators(table_data, ms, dm, pdev);
+            build_initiators(table_data, ms, dm, pdev, initiators);
         }
         bitmap_set(nodes, dm->first_node, dm->num_nodes);
         if (trace_event_get_state_backends(TRACE_NVIDIA_GPU_MEM_ACPI_SRAT)) {
@@ -679,6 +697,7 @@ void pci_dev_mem_acpi_build_dsdt(Aml *dsdt, const AcpiPciRoots *roots)
     for (guint i = 0; i < objects->len; i++) {
         PciDevMemAcpi *dm = g_ptr_array_index(objects, i);
         AcpiPciEndpoint endpoint = { .pdev = find_device(dm, NULL) };
+        uint16_t pxb_node;
 
         /* The tables are built again after the device has been unplugged */
         if (!endpoint.pdev) {
@@ -695,8 +714,8 @@ void pci_dev_mem_acpi_build_dsdt(Aml *dsdt, const AcpiPciRoots *roots)
         dm->warned = false;
         endpoint.objects = g_ptr_array_new();
         g_ptr_array_add(endpoint.objects, build_dsd(dm));
-        if (dm->has_pxm) {
-            /* ACPI 6.5, 6.2.14 _PXM (Proximity) */
+        /* ACPI 6.5, 6.2.14 _PXM (Proximity) */
+        if (dm->has_pxm && !contradicts_pxb(dm, endpoint.pdev, &pxb_node)) {
             g_ptr_array_add(endpoint.objects,
                             aml_name_decl("_PXM", aml_int(dm->pxm)));
         }

@@ -81,7 +81,9 @@ class Objects:
         rng = self.rng
         taken = {node for node, _ in self.machine.initiators.values()}
         device = self.machine.devices.get(obj.devid)
-        values = ['off'] if taken & set(obj.nodes) else ['off', 'on', 'auto']
+        values = ['off', 'on', 'auto']
+        if taken & set(obj.nodes):
+            values = ['off', 'auto'] if device and device.devfn else ['off']
         if rng.random() < 0.6:
             obj.initiator = rng.choice(values)
         if self.machine.nodes and device and rng.random() < 0.3:
@@ -162,7 +164,9 @@ class Objects:
         nodes = {node for node, _ in self.machine.initiators.values()}
         obj = self.stretched_to(sorted(nodes & set(self.free_nodes())))
         if obj:
-            obj.initiator = self.rng.choice(('on', 'auto'))
+            device = self.machine.devices.get(obj.devid)
+            obj.initiator = self.rng.choice(
+                ('on', 'auto') if device and not device.devfn else ('on',))
         return obj
 
     def no_such_pxm(self):

@@ -8,7 +8,8 @@ It follows docs/system/devices/nvidia-gpu-mem-acpi.rst, not the code.
 import dataclasses
 import re
 
-from machine import MAX_NODES, MIB, OBJECT_TYPE, GpuObject, Kind, Machine
+from machine import (MAX_NODES, MIB, OBJECT_TYPE, Device, GpuObject, Kind,
+                     Machine)
 
 PROPERTIES = ('dev-mem-pxm-start', 'dev-mem-pxm-count',
               'nvidia,gpu-mem-pxm-start', 'nvidia,gpu-mem-pxm-count')
@@ -58,6 +59,16 @@ def object_faults(obj: GpuObject) -> list[Fault]:
     return faults
 
 
+def is_initiator(obj: GpuObject, device: Device) -> bool:
+    return obj.initiator == 'on' or \
+        obj.initiator == 'auto' and device.devfn == 0
+
+
+def initiator_nodes(machine: Machine) -> set[int]:
+    """Those of acpi-generic-initiator objects"""
+    return {node for node, _ in machine.initiators.values()}
+
+
 def machine_faults(machine: Machine, obj: GpuObject) -> list[Fault]:
     """Why it doesn't fit the machine, other objects and all"""
     faults = []
@@ -96,8 +107,8 @@ def machine_faults(machine: Machine, obj: GpuObject) -> list[Fault]:
         if node and node.cpus:
             faults.append(fault('node_with_cpus', obj, nodeset,
                                 f'node {number} has CPUs'))
-        if obj.initiator in ('on', 'auto') and \
-                number in {taken for taken, _ in machine.initiators.values()}:
+        if device and is_initiator(obj, device) and \
+                number in initiator_nodes(machine):
             faults.append(fault('node_of_initiator', obj,
                                 f'generic-initiator={obj.initiator}: ',
                                 f'node {number} belongs to an '
@@ -179,10 +190,15 @@ class MemoryEntry:
 
 
 def hotplug_node(machine: Machine) -> int:
-    """The highest one that is not of an object"""
+    """The highest one, or if that is of an object, the next that is neither of
+    one nor generic"""
     taken = {node for obj in machine.objects for node in obj.nodes}
-    return max(node.number for node in machine.nodes
-               if node.number not in taken)
+    highest = max(node.number for node in machine.nodes)
+    if highest in taken:
+        taken |= initiator_nodes(machine) | set(machine.ports.values())
+        return max((node.number for node in machine.nodes
+                    if node.number not in taken), default=0)
+    return highest
 
 
 def srat_memory(machine: Machine) -> list[MemoryEntry]:
@@ -193,8 +209,7 @@ def srat_memory(machine: Machine) -> list[MemoryEntry]:
     plug_node = hotplug_node(machine) if machine.max_mib else None
     plug_range = MemoryEntry(plug_node, ANY, ANY, ENABLED | HOT_PLUGGABLE)
     named = {node for obj in machine.objects for node in obj.nodes}
-    generic = {node for node, _ in machine.initiators.values()}
-    generic |= set(machine.ports.values())
+    generic = initiator_nodes(machine) | set(machine.ports.values())
     for node in machine.nodes:
         if node.mib:
             entries.append(MemoryEntry(node.number, base, node.mib * MIB,
@@ -220,16 +235,15 @@ class Initiator:
 
 
 def initiators(machine: Machine) -> list[Initiator]:
-    """Those of the objects, by ascending node"""
+    """Those of the objects, by ascending node, but where a node has another"""
     found = []
     for obj in machine.objects:
         if obj in gone(machine):
             continue
         device = machine.devices[obj.devid]
-        if obj.initiator == 'on' or \
-                obj.initiator == 'auto' and device.devfn == 0:
+        if is_initiator(obj, device):
             found += [Initiator(node, device.bus_number(), device.devfn)
-                      for node in obj.nodes]
+                      for node in set(obj.nodes) - initiator_nodes(machine)]
     return sorted(found, key=lambda initiator: initiator.node)
 
 

@@ -205,9 +205,8 @@ static const RefusedCase refused_cases[] = {
         "acpi-generic-initiator already; delete that object, or give "
         "generic-initiator=off",
     }, {
-        /* Whether it is one depends on a slot, which may change */
-        "generic-initiator/taken-auto", INITIATOR5_ARG
-        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=auto",
+        "generic-initiator/taken-auto", INITIATOR5_ARG PXB1_ARGS
+        OBJECT_ARG "id=mem0,devid=gpu2,nodeset=4-6,generic-initiator=auto",
         MEM0 "generic-initiator=auto: node 5 belongs to an "
         "acpi-generic-initiator already; delete that object, or give "
         "generic-initiator=off",
@@ -509,6 +508,16 @@ static void test_pxm_of_expander_bridge(void)
 }
 
 /* The node of another initiator is refused for initiators only */
+/* In slot 4 auto makes no initiators, so that they may be another's */
+static void test_initiator_auto_beside(void)
+{
+    QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS INITIATOR5_ARG
+        OBJECT_ARG "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=auto");
+
+    assert_generic_initiator(qts, "/objects/mem0", "auto");
+    qtest_quit(qts);
+}
+
 static void test_initiator_beside(void)
 {
     QTestState *qts = qtest_init(MACHINE_ARGS GPU_ARGS INITIATOR5_ARG
@@ -781,6 +790,8 @@ int main(int argc, char **argv)
                    test_pxm_of_expander_bridge);
     qtest_add_func("/nvidia-gpu-mem-acpi/accepted/initiator-beside",
                    test_initiator_beside);
+    qtest_add_func("/nvidia-gpu-mem-acpi/accepted/initiator-auto-beside",
+                   test_initiator_auto_beside);
     qtest_add_func("/nvidia-gpu-mem-acpi/accepted/initiator-for-hmat",
                    test_initiator_for_hmat);
     if (g_test_slow()) {

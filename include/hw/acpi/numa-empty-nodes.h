@@ -44,8 +44,9 @@ void numa_find_cpu_nodes(MachineState *ms, unsigned long *nodes);
  *
  * Find the nodes that have neither boot memory nor CPUs and that no generic
  * initiator or generic port stands for, and those of devices in any case.  The
- * range for DIMMs goes to the highest node that is no device's: no node is to
- * be a device's in part only.
+ * range for DIMMs goes to the highest node, unless that is a device's, which no
+ * node is to be in part only: then to the highest that is neither a device's
+ * nor that of an initiator or a port.
  */
 void srat_find_empty_nodes(SratEmptyNodes *empty, MachineState *ms,
                            const unsigned long *device_nodes);
