@@ -320,16 +320,7 @@ static const RefusedMachine refused_machines[] = {
     }, {
         "x86_64", { "none", "-machine none ", NO_TABLES("none") }
     }, {
-        "riscv64", {
-            "no-numa", "-machine virt " GPU_ARGS,
-            MEM0 "nodeset=4-7: the machine has no NUMA nodes; "
-            "create them with -numa node",
-        }
-    }, {
-        "riscv64", {
-            "acpi-off", "-machine virt,acpi=off " GPU_ARGS,
-            "; start it with acpi=on",
-        }
+        "riscv64", { "virt", "-machine virt ", NO_TABLES("virt") }
     }, {
         /* There each node is a socket, which has CPUs */
         "riscv64", {
