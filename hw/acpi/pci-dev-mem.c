@@ -558,7 +558,7 @@ static void pci_dev_mem_acpi_class_init(ObjectClass *oc, ClassInitData *data)
     object_class_property_add(oc, "pxm", "uint32", pci_dev_mem_acpi_get_pxm,
                               pci_dev_mem_acpi_set_pxm, NULL, NULL);
     object_class_property_set_description(oc, "pxm",
-        "NUMA node that the device itself is near to (128: none)");
+        "NUMA node that the device itself is near to (reads as 128 without one)");
 }
 
 static const TypeInfo pci_dev_mem_acpi_types[] = {
