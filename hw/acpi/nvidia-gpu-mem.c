@@ -5,31 +5,27 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/acpi/base-compat.h"
-#include "hw/acpi/pci-dev-mem.h"
+#include "hw/acpi/dev-mem-pxm.h"
 
-#define TYPE_NVIDIA_GPU_MEM_ACPI "nvidia-gpu-mem-acpi"
+/*
+ * What NVIDIA's open kernel driver reads.  There is a third property, the
+ * memory's physical address, which a VM must not give: without it the driver
+ * takes the address from the BAR.
+ */
+static const DevMemPxmNames nvidia_names = {
+    .pxm_start = "nvidia,gpu-mem-pxm-start",
+    .pxm_count = "nvidia,gpu-mem-pxm-count",
+};
 
-static void nvidia_gpu_mem_acpi_class_init(ObjectClass *oc,
-                                           ClassInitData *data)
+static void nvidia_gpu_mem_acpi_class_init(ObjectClass *oc, void *data)
 {
-    PciDevMemAcpiClass *dmc = PCI_DEV_MEM_ACPI_CLASS(oc);
-
-    /*
-     * What NVIDIA's open kernel driver reads.  There is a third property, the
-     * memory's physical address, which a VM must not give: without it the
-     * driver takes the address from the BAR.
-     */
-    dmc->driver_names = (PciDevMemNames) {
-        .pxm_start = "nvidia,gpu-mem-pxm-start",
-        .pxm_count = "nvidia,gpu-mem-pxm-count",
-    };
+    DEV_MEM_PXM_ACPI_CLASS(oc)->vendor_names = &nvidia_names;
 }
 
 static const TypeInfo nvidia_gpu_mem_acpi_types[] = {
     {
-        .name = TYPE_NVIDIA_GPU_MEM_ACPI,
-        .parent = TYPE_PCI_DEV_MEM_ACPI,
+        .name = "nvidia-gpu-mem-acpi",
+        .parent = TYPE_DEV_MEM_PXM_ACPI,
         .class_init = nvidia_gpu_mem_acpi_class_init,
     },
 };

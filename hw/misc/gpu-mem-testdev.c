@@ -12,7 +12,7 @@
 #include "qemu/log.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "hw/acpi/base-compat.h"
+#include "hw/qdev-properties.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pci_device.h"
 #include "hw/pci/pcie.h"
@@ -286,7 +286,7 @@ static const Property gpu_mem_testdev_properties[] = {
                        PCI_SUBDEVICE_ID_QEMU),
 };
 
-static void gpu_mem_testdev_class_init(ObjectClass *oc, ClassInitData *data)
+static void gpu_mem_testdev_class_init(ObjectClass *oc, void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(oc);
     PCIDeviceClass *pc = PCI_DEVICE_CLASS(oc);

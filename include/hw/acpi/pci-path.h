@@ -8,7 +8,7 @@
 #define HW_ACPI_PCI_PATH_H
 
 #include "hw/acpi/aml-build.h"
-#include "hw/pci/pci_device.h"
+#include "hw/pci/pci.h"
 
 /**
  * AcpiPciRoots:
@@ -25,30 +25,20 @@ typedef struct AcpiPciRoots {
 } AcpiPciRoots;
 
 /**
- * AcpiPciEndpoint:
- * @pdev: a PCI device that is not a bridge
- * @objects: array of Aml: what its ACPI node is given, such as a _DSD
- */
-typedef struct AcpiPciEndpoint {
-    PCIDevice *pdev;
-    GPtrArray *objects;
-} AcpiPciEndpoint;
-
-/**
- * build_append_pci_endpoints:
+ * build_append_pci_objects:
  * @dsdt: the DSDT under construction, with its host bridges already in it
  * @roots: the host bridges, as the DSDT names them
- * @endpoints: array of AcpiPciEndpoint, no device twice
+ * @objects: PCIDevice to Aml: devices that are no bridges, each with what its
+ *     ACPI node is given, such as a _DSD
  *
- * Give each endpoint its objects.  The endpoint and the bridges on the way to
- * it get a Device each, S<devfn in hex> with its _ADR, or a Scope where the
- * DSDT names them already.  Bridges that endpoints share are named once.  Root
- * buses other than PCI0 are those of PCI expander bridges, each with a number
- * of its own, and QEMU names no device below them.
+ * Give each of these devices its object.  The device and the bridges on the way
+ * to it get a Device each, S<devfn in hex> with its _ADR, or a Scope where the
+ * DSDT names them already.  QEMU names no device below a root bus other than
+ * PCI0, which is that of a PCI expander bridge.
  *
  * ACPI 6.5, 6.1.1 _ADR (Address), table 6.2 for the PCI form
  */
-void build_append_pci_endpoints(Aml *dsdt, const AcpiPciRoots *roots,
-                                const GArray *endpoints);
+void build_append_pci_objects(Aml *dsdt, const AcpiPciRoots *roots,
+                              GHashTable *objects);
 
 #endif

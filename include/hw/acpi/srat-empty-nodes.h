@@ -1,0 +1,49 @@
+/*
+ * Empty NUMA nodes in the SRAT
+ *
+ * An operating system can use only the NUMA nodes that the SRAT names at boot.
+ * A node that gets its memory later, from a plugged DIMM or from a device with
+ * coherent memory of its own, therefore needs an entry while it is still empty.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_ACPI_SRAT_EMPTY_NODES_H
+#define HW_ACPI_SRAT_EMPTY_NODES_H
+
+#include "hw/boards.h"
+
+/**
+ * build_srat_empty_node:
+ * @table_data: the SRAT under construction
+ * @ms: the machine
+ * @node: node number, which is also its proximity domain
+ *
+ * If @node is empty, append its Memory Affinity Structure, Enabled and Hot
+ * Pluggable: with the range for DIMMs if @node has that, else with base and
+ * length 0.  Empty is a node without boot memory, CPUs, generic initiators and
+ * generic ports, unless the machine type is older than these entries, and a
+ * node that a dev-mem-pxm-acpi object has.
+ *
+ * To be called for each node in ascending order, where the SRAT builder
+ * describes the node's boot memory: operating systems number their nodes in the
+ * order in which they meet them in the table.
+ *
+ * ACPI 6.5, 5.2.16.2 Memory Affinity Structure
+ *
+ * Returns: %true if @node is empty
+ */
+bool build_srat_empty_node(GArray *table_data, MachineState *ms, int node);
+
+/**
+ * build_srat_device_memory:
+ * @table_data: the SRAT under construction, with all nodes
+ * @ms: the machine
+ *
+ * Append the Memory Affinity Structure of the range for DIMMs, if there is one
+ * and build_srat_empty_node() has not put it in the entry of its node.  That is
+ * the highest node that no dev-mem-pxm-acpi object has.
+ */
+void build_srat_device_memory(GArray *table_data, MachineState *ms);
+
+#endif
