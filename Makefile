@@ -19,7 +19,7 @@ QEMU_ARGS :=
 N := 10000
 SEED :=
 
-# make series: where the patches are written to
+# make series: where the folders of patches are written to
 OUT = $(BUILD)/series
 
 # make install, make uninstall: below which folder; empty: that of ./configure
@@ -75,6 +75,7 @@ series: $(BUILD)/build.ninja
 	@scripts/make-series $(BUILD) $(OUT)
 
 check-series: series
+	@scripts/host-packages $(BUILD) tests
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
 	@scripts/check-series $(BUILD) $(OUT)
 
@@ -107,8 +108,8 @@ help:
 	@echo "make install        install QEMU, its firmware and its documents"
 	@echo "                    (PREFIX=/usr/local, DESTDIR=...)"
 	@echo "make uninstall      remove what was installed (PREFIX, DESTDIR as then)"
-	@echo "make series         write the patch series (OUT=$(BUILD)/series)"
-	@echo "make check-series   apply, compile and test it patch by patch"
+	@echo "make series         write the four patch series (OUT=$(BUILD)/series)"
+	@echo "make check-series   apply, compile and test them patch by patch"
 	@echo "make check-regress  run QEMU's own qtests without this tree and with it"
 	@echo "make check-targets  compile three targets by gcc and by clang"
 	@echo "make clean          remove what was built, keep what was fetched"
