@@ -50,7 +50,9 @@ check: $(BUILD)/build.ninja
 	@scripts/run-tests $(BUILD)
 
 fuzz: all
-	@tests/fuzz/fuzz.py --qemu $(BUILD)/qemu-system-aarch64 --count $(N) \
+	@scripts/build-others $(BUILD)
+	@tests/fuzz/fuzz.py --qemu $(BUILD)/qemu-system-aarch64 \
+	    --pc-qemu $(BUILD)/qemu-system-x86_64 --count $(N) \
 	    --jobs $$(nproc) $(if $(SEED),--seed $(SEED))
 
 bench: all
