@@ -5,13 +5,15 @@ import dataclasses
 
 from arch import AMD64, ARM64
 from checks import (
-    drawing, log_lines, memory, near_nodes, node_map, numa_nodes, numactl,
-    paths, properties, srat_bytes, topology)
-from initiator_checks import initiator_checks
+    drawing, log_lines, memory, node_map, numa_nodes, numactl, paths,
+    properties, srat_bytes, topology)
+from initiator_checks import (
+    before_memory, initiator_checks, srat_initiators, sysfs_initiators)
 from machine import Machine
 from memory_devices import MemoryDevice
 from numa_checks import (
     distances, hmat_accepted, hmat_read, hmat_table, initiators, plug_range)
+from objects import GENERAL_TYPE
 from performance import Performance
 from places import PXB, ROOT_BUS, ROOT_PORT, SWITCH
 
@@ -25,11 +27,6 @@ class Boot:
     same_hmat_as: str = ''          # an earlier boot, byte for byte
     whole: bool = True              # it has all that "make run" asks for
 
-
-# Linux has numa_node of the host bridge's _PXM alone: it took that of a device
-# for a short time, until "Revert "ACPI/PCI: Pay attention to device-specific
-# _PXM node values"" (0d76bcc960e6, 4.20).  A driver can ask for it.
-NOWHERE = -1
 
 # Nodes 2 and 3 are near CPU node 0, nodes 4 and 5 near CPU node 1.
 DISTANCES = (
@@ -61,43 +58,61 @@ def hmat_of_initiators(**machine):
     return Machine(nodes=2, performance=INITIATOR_PERFORMANCE, **machine)
 
 
+def peers_objects(arch, nodes):
+    """Two GPUs with QEMU's own objects, named as libvirt does.
+
+    Linux counts its nodes in the order of the SRAT.
+    """
+    domains = range(2 + 2 * nodes)
+    rows = tuple(tuple(10 if src == dst else 20 + src + dst for dst in domains)
+                 for src in domains)
+    initiators = range(2, 2 + nodes), range(2 + nodes, 2 + 2 * nodes)
+    return Boot('peers-objects', Machine(
+        arch=arch, gpus=2, nodes=nodes, places=(ROOT_PORT, ROOT_PORT),
+        initiator_objects=True, distances=rows), (
+        srat_initiators(*initiators),
+        before_memory,
+        sysfs_initiators(*initiators),
+        distances(rows)),
+        every_kernel=True, whole=False)
+
+
+def general_object(arch):
+    """A driver that reads the general names, where there are no others."""
+    return Boot('general-object', Machine(
+        arch=arch, gpus=2, nodes=4, places=(ROOT_BUS, ROOT_PORT),
+        object_type=GENERAL_TYPE, options=('generic-initiator=on', '')), (
+        srat_bytes(range(2, 10)),
+        *initiator_checks(range(2, 6), ()),
+        properties((2, 4), (6, 4), object_type=GENERAL_TYPE),
+        node_map((2, 4), (6, 4)),
+        memory(range(2, 10), {2: 1024, 6: 1024}),
+        numactl({2: 1024, 6: 1024})),
+        every_kernel=True)
+
+
 def initiator_boots(arch):
-    """Generic initiators, and _PXM, in each place that a GPU can have."""
+    """Generic initiators in each place that a GPU can have."""
     return (
         Boot('initiators', Machine(
             arch=arch, gpus=3, nodes=4, places=(ROOT_BUS, ROOT_PORT, SWITCH),
-            options=('generic-initiator=on,pxm=1', 'generic-initiator=on',
-                     'generic-initiator=on,pxm=1')), (
+            options=('generic-initiator=on',) * 3), (
             log_lines(range(2, 14)),
             srat_bytes(range(2, 14)),
             *initiator_checks(range(2, 6), range(6, 10), range(10, 14)),
             properties((2, 4), (6, 4), (10, 4)),
             node_map((2, 4), (6, 4), (10, 4)),
-            near_nodes(1, NOWHERE, 1),
-            numa_nodes(NOWHERE, NOWHERE, NOWHERE),
             memory(range(2, 14), {2: 1024, 6: 1024, 10: 1024}),
             numactl({2: 1024, 6: 1024, 10: 1024})),
             every_kernel=True),
         Boot('initiators-below-pxb', Machine(
             arch=arch, gpus=2, nodes=7, places=(PXB, PXB),
-            options=('generic-initiator=on', 'generic-initiator=on,pxm=1')), (
+            options=('generic-initiator=on', 'generic-initiator=off')), (
             paths(r'\\_SB_\.PC80\..+', r'\\_SB_\.PC90\..+'),
-            *initiator_checks(range(2, 9), range(9, 16)),
+            *initiator_checks(range(2, 9), ()),
             node_map((2, 7), (9, 7)),
-            near_nodes(0, 1),
             numa_nodes(0, 1),
             memory(range(2, 16), {2: 1024, 9: 1024})),
-            every_kernel=True),
-        # The driver takes the initiators of function 0 in slot 0 only
-        Boot('initiators-auto', Machine(
-            arch=arch, gpus=2, nodes=4, places=(ROOT_PORT, ROOT_BUS),
-            options=('generic-initiator=auto',
-                     'generic-initiator=auto,pxm=1')), (
-            *initiator_checks(range(2, 6), ()),
-            node_map((2, 4), (6, 4)),
-            near_nodes(NOWHERE, 1),
-            numa_nodes(NOWHERE, NOWHERE),
-            memory(range(2, 10), {2: 1024, 6: 1024})),
             every_kernel=True),
     )
 
@@ -165,6 +180,9 @@ VIRT_BOOTS = (
         initiators({2: (2, 60, 819200), 3: (3, 60, 819200)})),
         same_hmat_as='hmat-of-objects'),
     *initiator_boots(ARM64),
+    general_object(ARM64),
+    # Debian's kernel has room for 7 nodes each, beside those with CPUs
+    peers_objects(ARM64, nodes=7),
 )
 
 # Linux on x86 has an empty node in sysfs only once it has memory
@@ -180,6 +198,8 @@ PC_BOOTS = (
         numactl({2: 1024, 10: 1024})),
         every_kernel=True),
     *initiator_boots(AMD64),
+    general_object(AMD64),
+    peers_objects(AMD64, nodes=8),
 )
 
 BOOTS = {ARM64: VIRT_BOOTS, AMD64: PC_BOOTS}

@@ -7,8 +7,10 @@ import struct
 import tempfile
 import xml.etree.ElementTree as ElementTree
 
+import objects
 import picture
 import report
+from objects import NVIDIA_TYPE
 
 
 class Failure(Exception):
@@ -45,13 +47,11 @@ def srat_bytes(nodes):
     return check
 
 
-def properties(*ranges):
+def properties(*ranges, object_type=NVIDIA_TYPE):
     def check(found):
-        """the kernel reads all four properties of each GPU"""
+        """the kernel reads the properties of each GPU, and no others"""
         same('properties', [gpu.properties for gpu in found.gpus],
-             [{'dev-mem-pxm-start': start, 'dev-mem-pxm-count': count,
-               'nvidia,gpu-mem-pxm-start': start,
-               'nvidia,gpu-mem-pxm-count': count}
+             [objects.properties(object_type, start, count)
               for start, count in ranges])
     return check
 
@@ -65,13 +65,6 @@ def paths(*patterns):
             raise Failure(f'ACPI paths:\nhave {have}\nwant {patterns}')
         if len(set(have)) != len(have):
             raise Failure(f'two GPUs share an ACPI path: {have}')
-    return check
-
-
-def near_nodes(*nodes):
-    def check(found):
-        """each GPU's driver learns by _PXM which node it is near to"""
-        same('nodes', [gpu.near_node for gpu in found.gpus], list(nodes))
     return check
 
 

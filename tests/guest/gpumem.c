@@ -35,19 +35,24 @@ static int gpumem_read(struct device *dev, const char *name, u64 *value)
 }
 
 /*
- * Released drivers know only the vendor's names, the agreed design has the
- * other pair: firmware that is right for all gives both, with equal values.
+ * The general names are what this driver goes by.  NVIDIA's released drivers
+ * know only their own: where the firmware gives these too, they must agree.
  */
 static int gpumem_read_range(struct device *dev, struct gpumem_range *range)
 {
     struct gpumem_range vendor;
     bool bad = false;
 
-    /* Read all four before giving up, so that the log names every fault. */
+    /* Read all before giving up, so that the log names every fault. */
     bad |= gpumem_read(dev, "dev-mem-pxm-start", &range->start) != 0;
     bad |= gpumem_read(dev, "dev-mem-pxm-count", &range->count) != 0;
-    bad |= gpumem_read(dev, "nvidia,gpu-mem-pxm-start", &vendor.start) != 0;
-    bad |= gpumem_read(dev, "nvidia,gpu-mem-pxm-count", &vendor.count) != 0;
+    vendor = *range;
+    if (device_property_present(dev, "nvidia,gpu-mem-pxm-start")) {
+        bad |= gpumem_read(dev, "nvidia,gpu-mem-pxm-start",
+                           &vendor.start) != 0;
+        bad |= gpumem_read(dev, "nvidia,gpu-mem-pxm-count",
+                           &vendor.count) != 0;
+    }
     if (bad) {
         return -ENODEV;
     }
@@ -180,9 +185,6 @@ static int gpumem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
     if (ret) {
         return ret;
     }
-    /* The _PXM of its own, which Linux passes over for numa_node */
-    dev_info(&pdev->dev, "near node %d\n",
-             acpi_get_node(ACPI_HANDLE(&pdev->dev)));
     ret = gpumem_check_initiators(pdev, &range);
     if (ret) {
         return ret;

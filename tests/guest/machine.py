@@ -9,6 +9,7 @@ import platform
 import places
 from arch import ARM64, Arch
 from memory_devices import MemoryDevice, ram_size
+from objects import NVIDIA_TYPE
 from performance import Performance, distance_args
 
 CPU_NODES = 2
@@ -58,6 +59,7 @@ class Machine:
     nodes: int = DEFAULT_NODES      # of each GPU
     # Of each GPU; a pxb and all other bridges are a GPU's own
     places: tuple[str, ...] = ()
+    object_type: str = NVIDIA_TYPE
     options: tuple[str, ...] = ()   # further ones of its object
     initiator_objects: bool = False     # QEMU's, in the place of ours
     spare_nodes: int = 0            # empty ones that no GPU has
@@ -146,12 +148,14 @@ class Machine:
     def _object_args(self, gpu):
         nodes = self.gpu_nodes(gpu)
         if self.initiator_objects:
-            return [arg for node in nodes for arg in (
-                '-object', f'acpi-generic-initiator,id=gi{node},'
-                f'pci-dev=gpu{gpu},node={node}')]
+            # With the names that libvirt gives them
+            return [arg for number, node in enumerate(nodes, gpu * self.nodes)
+                    for arg in (
+                        '-object', f'acpi-generic-initiator,id=gi{number},'
+                        f'pci-dev=gpu{gpu},node={node}')]
         options = (f',{self.options[gpu]}'
                    if self.options and self.options[gpu] else '')
-        return ['-object', f'nvidia-gpu-mem-acpi,id=mem{gpu},devid=gpu{gpu},'
+        return ['-object', f'{self.object_type},id=mem{gpu},devid=gpu{gpu},'
                 f'nodeset={nodes[0]}-{nodes[-1]}{options}']
 
     def command(self, qemu, guest_dir, extra=()):

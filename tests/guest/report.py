@@ -7,10 +7,9 @@ import dataclasses
 import re
 import struct
 
-MIB = 1 << 20
-PROPERTIES = ('dev-mem-pxm-start', 'dev-mem-pxm-count',
-              'nvidia,gpu-mem-pxm-start', 'nvidia,gpu-mem-pxm-count')
+from objects import properties
 
+MIB = 1 << 20
 TABLES = ('SRAT', 'DSDT', 'HMAT')   # the last only where the machine has one
 ACPI_HEADER = 36
 SRAT_ENTRIES = 48
@@ -32,7 +31,6 @@ class Gpu:
     nodes: dict[int, int] = dataclasses.field(default_factory=dict)
     # As nodes, by the SRAT's generic initiators of its address
     initiators: dict[int, int] = dataclasses.field(default_factory=dict)
-    near_node: int | None = None    # by the _PXM of its own or of a bridge
     messages: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -180,8 +178,6 @@ def _parse_driver(lines, gpus):
             gpu.nodes[int(node[1])] = int(node[2])
         elif node := re.fullmatch(r'initiator (\d+) -> node (\d+)', found[2]):
             gpu.initiators[int(node[1])] = int(node[2])
-        elif node := re.fullmatch(r'near node (-?\d+)', found[2]):
-            gpu.near_node = int(node[1])
 
 
 def _decode_table(name, lines, failed):
@@ -231,10 +227,10 @@ def parse(log):
 
 # --- what the report of a machine should say ------------------------------
 
-def _missing_of_gpu(gpu, nodes):
+def _missing_of_gpu(gpu, nodes, object_type):
     if gpu.path == 'none':
         yield f'GPU {gpu.address}: a node in the DSDT'
-    for name, value in zip(PROPERTIES, (nodes[0], len(nodes)) * 2):
+    for name, value in properties(object_type, nodes[0], len(nodes)).items():
         if gpu.properties.get(name) != value:
             yield (f'GPU {gpu.address}: {name} is '
                    f'{gpu.properties.get(name, "missing")}, not {value}')
@@ -257,7 +253,8 @@ def missing(report, machine):
         lines.append(f'GPUs: the guest has {len(report.gpus)}, '
                      f'not {machine.gpus}')
     for index, gpu in enumerate(report.gpus[:machine.gpus]):
-        lines += _missing_of_gpu(gpu, machine.gpu_nodes(index))
+        lines += _missing_of_gpu(gpu, machine.gpu_nodes(index),
+                                 machine.object_type)
 
     expected = machine.memory()
     for node in sorted({*expected, *machine.empty_nodes(), *report.memory}):

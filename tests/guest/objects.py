@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The types of objects, and the properties that they give a GPU's _DSD."""
+
+NVIDIA_TYPE, GENERAL_TYPE = 'nvidia-gpu-mem-acpi', 'dev-mem-pxm-acpi'
+_GENERAL_NAMES = ('dev-mem-pxm-start', 'dev-mem-pxm-count')
+# The first domain, and how many there are
+_NAMES = {
+    GENERAL_TYPE: _GENERAL_NAMES,
+    NVIDIA_TYPE: (*_GENERAL_NAMES, 'nvidia,gpu-mem-pxm-start',
+                  'nvidia,gpu-mem-pxm-count')}
+
+
+def properties(object_type, start, count):
+    names = _NAMES[object_type]
+    return dict(zip(names, (start, count) * (len(names) // 2), strict=True))
