@@ -15,9 +15,13 @@ class Console:
         self._listener = listener
         listener.listen()
 
-    def follow(self, log_path, deadline):
-        """Copy what the guest writes until QEMU closes its end."""
-        until = time.monotonic() + deadline
+    def follow(self, log_path, deadline, until_seen=None):
+        """Copy what the guest writes until QEMU closes its end.
+
+        Or until the guest has written until_seen; it is not listened to from
+        then on.
+        """
+        until, seen = time.monotonic() + deadline, b''
         with open(log_path, 'wb') as log:
             self._wait(self._listener, until, 'connection from QEMU', deadline)
             with self._listener.accept()[0] as qemu:
@@ -28,6 +32,9 @@ class Console:
                         return
                     log.write(data)
                     log.flush()
+                    seen += data
+                    if until_seen and until_seen in seen:
+                        return
 
     @staticmethod
     def _wait(stream: socket.socket, until, what, deadline):

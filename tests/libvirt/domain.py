@@ -32,6 +32,13 @@ HOSTDEV = re.compile(r"""
 PORT = "<controller type='pci' index='1' model='pcie-root-port'/>"
 ON_PORT = "<address type='pci' bus='0x01' slot='0x00'/>"
 PLACE = re.compile(r"bus='(0x[0-9a-f]+)' slot='(0x[0-9a-f]+)'")
+# A device of libvirt's own that needs no hardware, in the place of a GPU
+MANAGED = """\
+<rng model='virtio'>
+      <backend model='random'>/dev/urandom</backend>
+      {alias}
+      <address type='pci'/>
+    </rng>"""
 END_OF_ARGUMENTS = '  </qemu:commandline>'
 
 
@@ -82,16 +89,23 @@ def _stand_in(gpu):
             '-device', device))
 
 
-def for_this_machine(document, files, gpus, kernel_args):
-    """The domain with no more changed than what can't be had here."""
+def for_this_machine(document, files, gpus, kernel_args, managed=False):
+    """The domain with no more changed than what can't be had here.
+
+    What plays a GPU is a stand-in with memory, of which libvirt doesn't know,
+    or if managed a device that libvirt can detach.
+    """
     for documented, times, here in _replaced(files, kernel_args):
         if document.count(documented) != times:
             raise Failure(f'"{documented}" is there '
                           f'{document.count(documented)} times, not {times}')
         document = document.replace(documented, here)
     found = list(HOSTDEV.finditer(document))
-    document = HOSTDEV.sub(lambda gpu: '' if gpu['place'] else PORT, document)
-    if len(found) != gpus or '<hostdev' in document:
+    if len(found) != gpus or document.count('<hostdev') != gpus:
         raise Failure(f'{len(found)} GPUs of the form known here, not {gpus}')
+    if managed:
+        return HOSTDEV.sub(
+            lambda gpu: MANAGED.format(alias=gpu['alias']), document)
+    document = HOSTDEV.sub(lambda gpu: '' if gpu['place'] else PORT, document)
     return document.replace(END_OF_ARGUMENTS,
                             ''.join(map(_stand_in, found)) + END_OF_ARGUMENTS)

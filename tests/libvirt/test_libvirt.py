@@ -35,6 +35,9 @@ from places import PXB              # noqa: E402
 from tap import Tap                 # noqa: E402
 
 STATE_WITHIN = 60       # seconds; libvirt hears of QEMU's end by itself
+# A guest that is to run on has a shell that waits for input
+SHELL = '/bin/sh'
+PROMPT = b'/ # '
 LOG_TAIL = 40
 
 
@@ -131,8 +134,17 @@ def in_readme(case):
 class Domain:
     """Its steps in their order; each one's docstring names it."""
 
+    @classmethod
+    def points(cls, case):
+        """What is tested of a case, and whether it is a step or a check."""
+        return (*((step, True) for step in (cls.define, cls.start,
+                                            cls.read_back, cls.boot)),
+                *((check, False)
+                  for check in (*case.checks, complete(case.vm))),
+                (cls.destroy, True), (cls.undefine, True))
+
     def __init__(self, daemon, files, case, out):
-        listener, path = daemon.listen(f'console-{case.document}',
+        listener, path = daemon.listen(f'console-{os.path.basename(out)}',
                                        socket.SOCK_STREAM)
         self._console = Console(listener)
         self._daemon, self._case, self._out = daemon, case, out
@@ -144,9 +156,12 @@ class Domain:
     def define(self):
         """libvirt defines it"""
         memory_mb = sum(self._case.vm.memory().values())
+        self._define(f'online_mb={memory_mb}')
+
+    def _define(self, kernel_args, **how):
         text = for_this_machine(
             self._case.text(), self._files, self._case.vm.gpus,
-            f'{ARM64.kernel_args} online_mb={memory_mb}')
+            f'{ARM64.kernel_args} {kernel_args}', **how)
         path = os.path.join(self._out, 'domain.xml')
         with open(path, 'w') as file:
             file.write(text)
@@ -209,19 +224,87 @@ class Domain:
 
     def _await_shut_off(self):
         """QEMU closes the console a moment before libvirt knows its end."""
-        until = time.monotonic() + STATE_WITHIN
-        while (state := self._state()) != 'shut off':
-            if time.monotonic() > until:
-                raise Failure(f'the guest is off, but the domain {state} '
-                              f'after {STATE_WITHIN} s')
+        await_that(lambda: self._state() == 'shut off',
+                   "the guest is off, but libvirt doesn't know it")
 
 
-def points(case):
-    """What is tested of a case, and whether it is a step or a check."""
-    return (*((step, True) for step in (Domain.define, Domain.start,
-                                        Domain.read_back, Domain.boot)),
-            *((check, False) for check in (*case.checks, complete(case.vm))),
-            (Domain.destroy, True), (Domain.undefine, True))
+class DetachableDomain(Domain):
+    """Its GPU is played by a device that libvirt can detach."""
+
+    @classmethod
+    def points(cls, _):
+        return tuple((step, True) for step in (
+            cls.define, cls.start, cls.boot, cls.save_and_restore, cls.detach,
+            cls.save_and_restore_without, cls.read_back, cls.destroy,
+            cls.undefine))
+
+    def define(self):
+        """libvirt defines it"""
+        self._define(f'rdinit={SHELL}', managed=True)
+
+    def boot(self):
+        """the guest comes up"""
+        self._daemon.virsh('resume', self._name)
+        self._console.follow(os.path.join(self._out, guest.LOG),
+                             guest.DEADLINE, PROMPT)
+
+    def save_and_restore(self):
+        """it is saved and restored"""
+        self._save_and_restore()
+        same('warnings', self._warnings(), [])
+
+    def detach(self):
+        """its device is detached, and the guest lets it go"""
+        self._daemon.virsh('detach-device-alias', self._name, self._devid())
+        await_that(lambda: self._devid() not in self._devices(),
+                   'the guest keeps the device')
+
+    def save_and_restore_without(self):
+        """it is saved and restored without the device, with a warning"""
+        self._save_and_restore()
+        warning = f"its device '{self._devid()}' is gone"
+        if not any(warning in line for line in self._warnings()):
+            raise Failure(f'no warning with "{warning}": {self._warnings()}')
+
+    def destroy(self):
+        """it is destroyed"""
+        self._daemon.virsh('destroy', self._name)
+        same('state', self._state(), 'shut off')
+
+    def _devid(self):
+        ((devid, _),) = self._case.objects.values()
+        return devid
+
+    def _devices(self):
+        """Of the domain's XML, what is before the arguments for QEMU."""
+        return self._daemon.virsh('dumpxml', self._name).split(
+            '<qemu:commandline>')[0]
+
+    def _save_and_restore(self):
+        state = self._daemon.path(f'{self._name}.state')
+        self._daemon.virsh('save', self._name, state)
+        same('state', self._state(), 'shut off')
+        self._daemon.virsh('restore', state)
+        os.remove(state)
+        same('state', self._state(), 'running')
+
+    def _warnings(self):
+        """What QEMU says of objects without effect."""
+        return [line for path in self._daemon.logs()
+                if os.path.basename(path) == f'{self._name}.log'
+                for line in read_lines(path) if 'is without effect' in line]
+
+
+def read_lines(path):
+    with open(path, errors='replace') as file:
+        return file.read().splitlines()
+
+
+def await_that(happens, otherwise):
+    until = time.monotonic() + STATE_WITHIN
+    while not happens():
+        if time.monotonic() > until:
+            raise Failure(f'{otherwise} after {STATE_WITHIN} s')
 
 
 def show_logs(tap, daemon, out=None):
@@ -236,16 +319,21 @@ def show_logs(tap, daemon, out=None):
             tap.diagnose('    there is none')
 
 
-def test_domain(tap, daemon, files, case, out):
+# Its name, what it is, and the document that it is made of
+DOMAINS = (*((case.document, Domain, case) for case in CASES),
+           ('detach', DetachableDomain, CASES[0]))
+
+
+def test_domain(tap, daemon, files, name, kind, case, out):
     failures_before = tap.failures
-    domain = Domain(daemon, files, case, out)
+    domain = kind(daemon, files, case, out)
     ready = True        # all steps so far have passed
-    for test, is_step in points(case):
+    for test, is_step in kind.points(case):
         def run(test=test, subject=domain if is_step else domain.found):
             if not ready:
                 raise Failure('a step before this one failed')
             test(subject)
-        passed = tap.point(f'{case.document}: {test.__doc__}', run)
+        passed = tap.point(f'{name}: {test.__doc__}', run)
         ready = ready and (passed or not is_step)
     if tap.failures > failures_before:
         show_logs(tap, daemon, out)
@@ -294,7 +382,8 @@ def main():
     args = parser.parse_args()
     os.makedirs(args.out, exist_ok=True)
 
-    tap = Tap(1 + sum(1 + len(points(case)) for case in CASES) + 2)
+    tap = Tap(1 + len(CASES) + 2 +
+              sum(len(kind.points(case)) for _, kind, case in DOMAINS))
     tap.point(f'{CASES[0].document}: {in_readme.__doc__}', in_readme,
               CASES[0])
     for case in CASES:
@@ -304,9 +393,9 @@ def main():
     try:
         if tap.point(answers.__doc__, answers, daemon):
             files = files_for(daemon, args)
-            for case in CASES:
-                test_domain(tap, daemon, files, case,
-                            os.path.join(args.out, case.document))
+            for name, kind, case in DOMAINS:
+                test_domain(tap, daemon, files, name, kind, case,
+                            os.path.join(args.out, name))
             tap.point(stops.__doc__, stops, daemon)
         else:
             show_logs(tap, daemon)
