@@ -3,8 +3,8 @@
 """What the tables of nvidia-gpu-mem-acpi cost, beside those of no object and
 those of acpi-generic-initiator.
 
-Leaves report.md, growth.svg and figures.json in the output folder, and prints
-the report.  Exit status 1: a target is missed.
+Leaves report.md and growth.svg in the output folder, and prints the report.
+Exit status 1: a target is missed.
 """
 
 import argparse
@@ -75,18 +75,17 @@ def measure(args: argparse.Namespace) -> Figures:
     work = os.path.join(args.out, 'work')
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(work)
-    compared = variants.variants(args.qemu)
     with step('Counting instructions'):
-        counts = instructions.count_all(args.qemu, work, jobs(compared))
+        counts = instructions.count_all(args.qemu, work, jobs())
     with step('Reading tables'):
         lengths = {(variant.key, gpus): sizes.measure(args.qemu, variant, gpus)
-                   for gpus in variants.GPUS for variant in compared}
+                   for gpus in variants.GPUS for variant in variants.VARIANTS}
     # These take time: nothing may run beside them
     with step('Starting QEMU'):
-        seconds = wall.measure(args.qemu, work, compared)
+        seconds = wall.measure(args.qemu, work)
     with step('Booting guests'):
         boots = boot_guests(args)
-    return Figures(about(args.qemu), compared, counts, lengths, seconds, boots)
+    return Figures(about(args.qemu), counts, lengths, seconds, boots)
 
 
 def parse() -> argparse.Namespace:
@@ -111,14 +110,12 @@ def main() -> int:
         sys.exit(f'bench: {error}')
     text = report.write(figures)
     for name, content in (('report.md', text),
-                          ('growth.svg', report.draw(figures)),
-                          ('figures.json',
-                           json.dumps(figures.raw(), indent=1) + '\n')):
+                          ('growth.svg', report.draw(figures))):
         with open(os.path.join(args.out, name), 'w',
                   encoding='utf-8') as file:
             file.write(content)
     print(text)
-    print(f'{args.out}: report.md, growth.svg, figures.json')
+    print(f'{args.out}: report.md, growth.svg')
     missed = [target.text for target in figures.targets() if not target.met]
     for text in missed:
         print(f'missed: {text}', file=sys.stderr)

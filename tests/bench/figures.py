@@ -7,7 +7,8 @@ import statistics
 from fit import Fit, fit
 from instructions import Count, Job
 from spread import Spread, paired_ratio
-from variants import GPUS, NONE, OUR_OBJECT, SWITCHES, Variant, bridges
+from variants import (
+    GPUS, NONE, OUR_OBJECT, SWITCHES, VARIANTS, Variant, bridges)
 
 MOST = GPUS[-1]
 RUNS = 3                # of each variant with the most GPUs
@@ -15,11 +16,11 @@ MOST_RATIO = 1.03       # of instructions, to no object
 MOST_TABLE_CODE = 2_000_000
 
 
-def jobs(variants: list[Variant]) -> list[Job]:
+def jobs() -> list[Job]:
     """What to count, the longest first"""
-    growth = [Job(variant, gpus) for gpus in GPUS for variant in variants]
+    growth = [Job(variant, gpus) for gpus in GPUS for variant in VARIANTS]
     again = [Job(variant, MOST, run=run) for run in range(1, RUNS)
-             for variant in variants]
+             for variant in VARIANTS]
     depth = [Job(OUR_OBJECT, 1, switches) for switches in SWITCHES[1:]]
     return sorted(growth + again + depth, key=lambda job: -job.gpus)
 
@@ -42,7 +43,6 @@ class Target:
 @dataclasses.dataclass
 class Figures:
     about: str                      # QEMU and the machine
-    variants: list[Variant]         # what the others are compared with first
     counts: dict[Job, Count]
     sizes: dict[tuple[str, int], Sizes]             # variant, GPUs
     seconds: dict[tuple[str, int], list[float]]     # variant, GPUs
@@ -56,7 +56,7 @@ class Figures:
     def unsteadiness(self) -> float:
         """The most that runs of the same differ"""
         return max((max(runs) - min(runs)) / min(runs)
-                   for runs in map(self.runs, self.variants))
+                   for runs in map(self.runs, VARIANTS))
 
     def instruction_ratio(self, variant: Variant) -> float:
         return (statistics.median(self.runs(variant)) /
@@ -89,7 +89,7 @@ class Figures:
                 self.counts[Job(OUR_OBJECT, gpus)].our_tables,
             'our checks': lambda gpus:
                 self.counts[Job(OUR_OBJECT, gpus)].our_checks}
-        for variant in self.variants[1:]:
+        for variant in VARIANTS[1:]:
             costs[f'all that `{variant.title}` adds'] = (
                 lambda gpus, variant=variant: self.added(variant, gpus))
         return {name: fit(GPUS, [cost(gpus) for gpus in GPUS])
@@ -123,20 +123,3 @@ class Figures:
             *(Target(text, f'{100 * line.quadratic:.1f}% quadratic',
                      line.linear())
               for text, line in linear.items())]
-
-    def raw(self) -> dict:
-        """For other programs to read"""
-        return {
-            'about': self.about,
-            'counts': [{'variant': job.variant.key, 'gpus': job.gpus,
-                        'switches': job.switches, 'run': job.run,
-                        **dataclasses.asdict(count)}
-                       for job, count in self.counts.items()],
-            'sizes': [{'variant': key, 'gpus': gpus,
-                       **dataclasses.asdict(sizes)}
-                      for (key, gpus), sizes in self.sizes.items()],
-            'seconds': [{'variant': key, 'gpus': gpus, 'rounds': values}
-                        for (key, gpus), values in self.seconds.items()],
-            'boots': self.boots,
-            'targets': [dataclasses.asdict(target)
-                        for target in self.targets()]}

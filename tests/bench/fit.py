@@ -2,7 +2,6 @@
 """Does a cost grow linearly?  Least squares of a line, and of a parabola."""
 
 import dataclasses
-import statistics
 
 LINEAR = 0.10       # of the cost at the far end: the most that x*x may make up
 
@@ -33,8 +32,6 @@ def polynomial(xs: list[float], ys: list[float], degree: int) -> list[float]:
 class Fit:
     constant: float
     slope: float
-    r_squared: float
-    deviation: float    # the largest from the line, as part of the last cost
     quadratic: float    # what x*x makes up of the last cost, in a parabola
 
     def linear(self) -> bool:
@@ -44,9 +41,4 @@ class Fit:
 def fit(xs: list[float], ys: list[float]) -> Fit:
     constant, slope = polynomial(xs, ys, 1)
     square = polynomial(xs, ys, 2)[2]
-    rest = [y - constant - slope * x for x, y in zip(xs, ys)]
-    mean = statistics.fmean(ys)
-    around = sum((y - mean) ** 2 for y in ys)
-    return Fit(constant, slope,
-               1 - sum(r * r for r in rest) / around if around else 1.0,
-               max(map(abs, rest)) / ys[-1], square * xs[-1] ** 2 / ys[-1])
+    return Fit(constant, slope, square * xs[-1] ** 2 / ys[-1])

@@ -15,10 +15,10 @@ from start import start
 from variants import Variant, arguments
 
 OUR_FILES = tuple(f'/hw/acpi/{name}' for name in (
-    'nvidia-gpu-mem.c', 'numa-empty-nodes.c', 'pci-dev-mem.c', 'pci-path.c'))
+    'dev-mem-pxm.c', 'dev-mem-pxm-build.c', 'dev-mem-pxm-check.c',
+    'nvidia-gpu-mem.c', 'pci-path.c', 'srat-empty-nodes.c'))
 # They call ours: to build tables; to complete and to check an object
-BUILDERS = ('/hw/arm/virt-acpi-build.c', '/hw/acpi/pci.c',
-            '/hw/acpi/aml-build.c')
+BUILDERS = ('/hw/arm/virt-acpi-build.c', '/hw/acpi/pci.c')
 CHECKERS = ('/qom/object_interfaces.c',)
 MAIN_THREAD = '01'
 ALL_TABLES = 'virt_acpi_build'

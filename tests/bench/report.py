@@ -6,7 +6,8 @@ from figures import MOST, RUNS, Figures
 from fit import LINEAR, Fit
 from instructions import Job
 from spread import MEANINGFUL, Spread
-from variants import GPUS, OUR_OBJECT, PEERS, SWITCHES, Variant, bridges
+from variants import (
+    GPUS, OUR_OBJECT, PEERS, SWITCHES, VARIANTS, Variant, bridges)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -14,7 +15,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
 
 
-def titles(variants: list[Variant]) -> list[str]:
+def titles(variants: tuple[Variant, ...]) -> list[str]:
     return [f'`{v.title}`' if v.objects else v.title for v in variants]
 
 
@@ -23,7 +24,7 @@ def millions(count: int) -> str:
 
 
 def ratios(figures: Figures) -> str:
-    others = figures.variants[1:]
+    others = VARIANTS[1:]
     rows = [
         ['instructions to the first QMP answer',
          *(f'{figures.instruction_ratio(v):.3f}' for v in others)],
@@ -38,10 +39,10 @@ def ratios(figures: Figures) -> str:
     return table([f'{MOST} GPUs, relative to no object', *titles(others)], rows)
 
 
-def by_gpus(figures: Figures, variants: list[Variant], text) -> str:
+def by_gpus(text) -> str:
     """A table with a row for each number of GPUs"""
-    return table(['GPUs', *titles(variants)],
-                 [[str(gpus), *(text(variant, gpus) for variant in variants)]
+    return table(['GPUs', *titles(VARIANTS)],
+                 [[str(gpus), *(text(variant, gpus) for variant in VARIANTS)]
                   for gpus in GPUS])
 
 
@@ -65,17 +66,14 @@ def depth(figures: Figures) -> str:
 
 
 def fits(figures: Figures) -> str:
-    def row(name: str, line: Fit, unit: str) -> list[str]:
-        return [name, f'{line.constant / 1e6:.3f} + {line.slope / 1e6:.3f} '
-                f'{unit}', f'{line.r_squared:.5f}',
-                f'{100 * line.deviation:.1f}%',
+    def row(name: str, line: Fit) -> list[str]:
+        return [name, f'{line.constant / 1e6:.3f} + {line.slope / 1e6:.3f} n',
                 f'{100 * line.quadratic:.1f}%']
 
-    rows = [row(name, line, 'n') for name, line in figures.growth().items()]
+    rows = [row(name, line) for name, line in figures.growth().items()]
     rows.append(row('our table code, n bridges above one GPU',
-                    figures.depth_growth(), 'n'))
-    return table(['M instructions, n GPUs', 'line', 'R²', 'largest deviation',
-                  'quadratic part'], rows)
+                    figures.depth_growth()))
+    return table(['M instructions, n GPUs', 'line', 'quadratic part'], rows)
 
 
 def verdicts(figures: Figures) -> str:
@@ -86,8 +84,6 @@ def verdicts(figures: Figures) -> str:
 
 
 def write(figures: Figures) -> str:
-    variants = figures.variants
-
     def instructions(variant: Variant, gpus: int) -> str:
         return millions(figures.counts[Job(variant, gpus)].total)
 
@@ -121,11 +117,11 @@ Seconds of a guest to user space, with 14 empty nodes to none: {figures.boot_rat
 
 Of QEMU's main thread, from its start to its first QMP answer. {RUNS} runs of the same with {MOST} GPUs differ by up to {100 * figures.unsteadiness():.3f}%.
 
-{by_gpus(figures, variants, instructions)}
+{by_gpus(instructions)}
 
 Of that, to build all ACPI tables:
 
-{by_gpus(figures, variants, tables)}
+{by_gpus(tables)}
 
 What is our own, with all that it calls, and what is the peer's:
 
@@ -143,7 +139,7 @@ The quadratic part is what x² makes up, at the largest n, of a fitted parabola:
 
 QEMU's start to its first QMP answer, in ms: the median of {len(figures.seconds[OUR_OBJECT.key, MOST])} rounds (and quartiles).
 
-{by_gpus(figures, variants, milliseconds)}
+{by_gpus(milliseconds)}
 
 The guest's start to user space, in s, the median of {len(figures.boots['with'])} pairs (and quartiles): {seconds['with']} with 14 empty nodes, {seconds['without']} without.
 A ratio is of runs made side by side, and is given only if its quartiles are within {100 * MEANINGFUL:.0f}% of it.
@@ -152,11 +148,11 @@ A ratio is of runs made side by side, and is given only if its quartiles are wit
 
 Bytes of SRAT / DSDT:
 
-{by_gpus(figures, variants, sizes)}
+{by_gpus(sizes)}
 
 Characters of the command line / of the objects in it:
 
-{by_gpus(figures, variants, command_line)}
+{by_gpus(command_line)}
 
 ## Targets
 
@@ -169,7 +165,7 @@ def draw(figures: Figures) -> str:
         return [plot.Line(variant.key, variant.title,
                           [(gpus, of(figures.counts[Job(variant, gpus)]) / 1e6)
                            for gpus in GPUS])
-                for variant in figures.variants]
+                for variant in VARIANTS]
 
     return plot.draw([
         plot.Panel('M instructions to the first QMP answer',

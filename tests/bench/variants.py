@@ -8,7 +8,6 @@ translator and its threads QEMU does nearly the same instructions each time.
 """
 
 import dataclasses
-import subprocess
 
 CPU_NODES = 2
 GPU_NODES = 8
@@ -17,7 +16,6 @@ SWITCHES = (0, 1, 2, 4, 8, 15)      # above one GPU, one below the other
 FIRST_SLOT = 2
 OURS = 'nvidia-gpu-mem-acpi'
 PEER = 'acpi-generic-initiator'
-INITIATOR = 'generic-initiator'
 
 COMMON = ('-machine', 'virt', '-cpu', 'cortex-a57', '-accel', 'qtest',
           '-display', 'none', '-nodefaults', '-S', '-m', '2G', '-smp', '4')
@@ -48,17 +46,10 @@ class Variant:
 
 NONE = Variant('none', 'no object')
 OUR_OBJECT = Variant('ours', OURS, OURS)
-OUR_INITIATORS = Variant('initiators', f'{OURS}, {INITIATOR}=on',
-                         f'{OURS},{INITIATOR}=on')
+OUR_INITIATORS = Variant('initiators', f'{OURS}, generic-initiator=on',
+                         f'{OURS},generic-initiator=on')
 PEERS = Variant('peer', PEER, PEER)
-
-
-def variants(qemu: str) -> list[Variant]:
-    """Those that this QEMU has, what they are compared with first"""
-    properties = subprocess.run([qemu, '-object', f'{OURS},help'], check=True,
-                                stdout=subprocess.PIPE, text=True).stdout
-    initiators = [OUR_INITIATORS] if INITIATOR in properties else []
-    return [NONE, OUR_OBJECT, *initiators, PEERS]
+VARIANTS = (NONE, OUR_OBJECT, OUR_INITIATORS, PEERS)
 
 
 def gpu_nodes(gpu: int) -> range:
