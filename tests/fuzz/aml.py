@@ -17,7 +17,8 @@ NAME, STRING, SCOPE, BUFFER, PACKAGE, VAR_PACKAGE, METHOD, EXTENDED = \
     0x08, 0x0d, 0x10, 0x11, 0x12, 0x13, 0x14, 0x5b
 CONSTANTS = {0x00: 0, 0x01: 1, 0xff: (1 << 64) - 1}
 INTEGER_BYTES = {0x0a: 1, 0x0b: 2, 0x0c: 4, 0x0e: 8}
-MUTEX, REGION, FIELD, DEVICE = 0x01, 0x80, 0x81, 0x82
+MUTEX, REGION, FIELD, DEVICE, PROCESSOR = 0x01, 0x80, 0x81, 0x82, 0x83
+PREDEFINED = '\\_SB', '\\_GPE'
 
 
 @dataclasses.dataclass
@@ -25,7 +26,6 @@ class DsdtDevice:
     path: str
     address: int | None = None
     properties: dict[str, int] | None = None
-    proximity: int | None = None
 
 
 class Reader:
@@ -147,10 +147,6 @@ class Reader:
             if device.address is not None:
                 raise self.wrong(f'{path} twice')
             device.address = self.integer()
-        elif device and path == scope + '._PXM':
-            if device.proximity is not None:
-                raise self.wrong(f'{path} twice')
-            device.proximity = self.integer()
         elif device and path == scope + '._DSD':
             if device.properties is not None:
                 raise self.wrong(f'{path} twice')
@@ -167,7 +163,7 @@ class Reader:
                 raise self.wrong(f'Device ({path}) is declared twice')
             self.devices[path] = DsdtDevice(path)
             self.terms(end, path)
-        elif op == FIELD:
+        elif op in (FIELD, PROCESSOR):
             self.at = self.end()
         elif op == REGION:
             self.path(scope)
@@ -186,7 +182,7 @@ class Reader:
             if op == SCOPE:
                 inner = self.end()
                 path = self.path(scope)
-                if path != '\\_SB' and path not in self.devices:
+                if path not in PREDEFINED and path not in self.devices:
                     raise self.wrong(f'Scope ({path}) comes before its Device')
                 self.terms(inner, path)
             elif op == NAME:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Random machines with nvidia-gpu-mem-acpi objects, right and wrong ones.
+"""Random machines with objects for nodes of devices, right and wrong ones.
 
 QEMU must either refuse a machine with one clear line, or start it and give it
 the tables that the documents promise, through all that then happens to it.
@@ -18,23 +18,30 @@ import traceback
 from collections import Counter
 
 from case import Case
+from qemu import Emulator
 
 BATCH = 50
 MAX_FAILURES = 10       # that are told in full
+OPTIONS = {'aarch64': '--qemu', 'x86_64': '--pc-qemu'}
 
 
-def run_case(job: tuple[str, str, int, float]) -> tuple[str, Counter]:
-    binary, seed, number, seconds = job
+Job = tuple[list[Emulator], str, int, float]
+
+
+def run_case(job: Job) -> tuple[str, Counter]:
+    emulators, seed, number, seconds = job
     case = None
     try:
-        case = Case(seed, number)
-        problem = case.run(binary, seconds)
+        case = Case(seed, number, emulators)
+        problem = case.run(seconds)
     except Exception:
         problem = f'the fuzzer itself fails:\n{traceback.format_exc()}'
     if problem:
-        again = shlex.join([sys.argv[0], '--qemu', binary, '--seed', seed,
+        options = [word for emulator in emulators
+                   for word in (OPTIONS[emulator.arch], emulator.binary)]
+        again = shlex.join([sys.argv[0], *options, '--seed', seed,
                             '--first', str(number), '--count', '1'])
-        command = case.command_line(binary) if case else '(nothing)'
+        command = case.command_line() if case else '(nothing)'
         problem = (f'seed {seed}, machine {number}: {problem}\n'
                    f'QEMU was started with:\n{command}\nagain: {again}')
     return problem, case.counts if case else Counter()
@@ -46,7 +53,7 @@ def comment(text: str) -> None:
 
 def tell_counts(counts: Counter, seconds: float) -> None:
     comment(f'{counts["accepted"]} accepted, {counts["refused"]} refused '
-            f'({counts["refused by QMP"]} by QMP before they started), '
+            f'({counts["refused after preconfig"]} after preconfig), '
             f'{counts["tables checked"]} times tables checked, '
             f'{seconds:.0f} seconds')
     for prefix in ('fault ', 'step '):
@@ -57,7 +64,9 @@ def tell_counts(counts: Counter, seconds: float) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--qemu', required=True, help='the QEMU to test')
+    parser.add_argument('--qemu', help='the QEMU to test, for aarch64')
+    parser.add_argument('--pc-qemu', help='the one for x86_64; with both half '
+                        'of the machines are PCs')
     parser.add_argument('--count', type=int, default=300,
                         help='how many machines (%(default)s)')
     parser.add_argument('--seed', help='a number or word (random)')
@@ -69,34 +78,34 @@ def parse() -> argparse.Namespace:
                         help='seconds for a machine (%(default)s)')
     parser.add_argument('--show', action='store_true',
                         help='print the command lines, start nothing')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not args.qemu and not args.pc_qemu:
+        parser.error('give --qemu, --pc-qemu or both')
+    return args
 
 
 def main() -> int:
     args = parse()
     seed = args.seed or str(random.SystemRandom().randrange(10 ** 9))
     numbers = range(args.first, args.first + args.count)
+    emulators = [Emulator.of(binary, arch) for binary, arch in
+                 ((args.qemu, 'aarch64'), (args.pc_qemu, 'x86_64')) if binary]
     if args.show:
         for number in numbers:
-            print(Case(seed, number).command_line(args.qemu))
+            print(Case(seed, number, emulators).command_line())
         return 0
 
     batches = (len(numbers) + BATCH - 1) // BATCH
     print(f'TAP version 13\n1..{batches}')
     comment(f'seed {seed}')
-    try:
-        version = subprocess.run([args.qemu, '--version'], check=True,
-                                 stdout=subprocess.PIPE, text=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        print(f'Bail out! {error}')
-        return 1
-    comment(version.splitlines()[0])
+    for emulator in emulators:
+        comment(f'{emulator.binary}: {emulator.version}')
 
     start = time.monotonic()
     counts: Counter[str] = Counter()
     failures = 0
     with multiprocessing.Pool(args.jobs) as pool:
-        results = pool.imap(run_case, [(args.qemu, seed, number, args.deadline)
+        results = pool.imap(run_case, [(emulators, seed, number, args.deadline)
                                        for number in numbers])
         for batch in range(batches):
             failed = 0

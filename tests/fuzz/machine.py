@@ -5,9 +5,9 @@ import dataclasses
 import enum
 import random
 
-MIB = 1 << 20
+from boards import VIRT, Board
+
 MAX_NODES = 128
-OBJECT_TYPE = 'nvidia-gpu-mem-acpi'
 
 
 class Kind(enum.Enum):
@@ -42,7 +42,9 @@ class Device:
     auto_address: bool = False          # QEMU finds the slot itself
     bus_nr: int = 0                     # of what is behind a host bridge
     secondary: int = 0                  # what the guest calls the bus behind it
+    bus: str = ''                       # behind it, where it isn't its id
     properties: str = ''
+    memory_node: int | None = None      # of a memory device
     hot_pluggable: bool = False
 
     @property
@@ -52,6 +54,9 @@ class Device:
     def is_pci(self) -> bool:
         return self.kind != Kind.NOT_PCI
 
+    def is_built_in(self) -> bool:
+        return bool(self.bus)
+
     def path(self) -> list['Device']:
         """From the root bus down."""
         above = self.parent
@@ -59,9 +64,9 @@ class Device:
             return [self]
         return above.path() + [self]
 
-    def root_name(self) -> str:
-        top = self.path()[0].parent
-        return f'PC{top.bus_nr:02X}' if top else 'PCI0'
+    def expander(self) -> 'Device | None':
+        """The host bridge that it is below, if it isn't the machine's own"""
+        return self.path()[0].parent
 
     def bus_number(self) -> int:
         """Of the bus that it is on"""
@@ -69,28 +74,18 @@ class Device:
             return 0
         return self.parent.bus_nr or self.parent.secondary
 
-    def expander_node(self) -> int | None:
-        """The numa_node of the expander bridge that it is below"""
-        top = self.path()[0].parent
-        return int(top.properties.split('=')[1]) if top and top.properties \
-            else None
-
-    def acpi_path(self) -> str:
-        names = [f'S{hop.devfn:02X}' for hop in self.path()]
-        return '.'.join(['\\_SB', self.root_name(), *names])
-
-    def arguments(self, name_root_bus: bool = True) -> dict[str, str]:
+    def arguments(self, root_bus: str = '') -> dict[str, str]:
         arguments = {'driver': self.driver, 'id': self.id}
         if self.is_pci():
             if self.parent:
-                arguments['bus'] = self.parent.id
-            elif name_root_bus:
-                arguments['bus'] = 'pcie.0'
+                arguments['bus'] = self.parent.bus or self.parent.id
+            elif root_bus:
+                arguments['bus'] = root_bus
             if not self.auto_address:
                 arguments['addr'] = f'{self.slot:x}.{self.function:x}'
             if self.multifunction:
                 arguments['multifunction'] = 'on'
-        if self.kind == Kind.HOST_BRIDGE:
+        if self.bus_nr:
             arguments['bus_nr'] = str(self.bus_nr)
         for pair in filter(None, self.properties.split(',')):
             name, _, value = pair.partition('=')
@@ -98,55 +93,95 @@ class Device:
         return arguments
 
 
-@dataclasses.dataclass
-class GpuObject:
-    """An object of the series; garbage: a pattern of what QEMU's option parser
-    says of it."""
+@dataclasses.dataclass(frozen=True)
+class ObjectType:
+    """names: what the names of the properties of the device begin with"""
+    name: str
+    device: str                 # its property
+    nodes: str                  # the same
+    names: tuple[str, ...] = ()
+
+
+NVIDIA = ObjectType('nvidia-gpu-mem-acpi', 'devid', 'nodeset',
+                    ('dev-mem-pxm', 'nvidia,gpu-mem-pxm'))
+GENERAL = ObjectType('dev-mem-pxm-acpi', 'devid', 'nodeset', ('dev-mem-pxm',))
+INITIATOR = ObjectType('acpi-generic-initiator', 'pci-dev', 'node')
+PORT = ObjectType('acpi-generic-port', 'pci-bus', 'node')
+
+
+@dataclasses.dataclass(eq=False)
+class NodeObject:
+    """An object of the series, or one of its peers, which have one node.
+    garbage: a pattern of what QEMU's option parser says of it."""
+    type: ObjectType
     id: str
-    devid: str
+    device: str
     nodes: list[int]            # as given
+    initiator: bool | None = None   # None: not given
     text: str = ''              # of -object; '': by QMP
     garbage: str = ''
-    initiator: str | None = None    # None: not given
-    pxm: int | None = None
+
+    def is_owner(self) -> bool:
+        """Are its nodes for the memory of its device, and for nothing else?"""
+        return bool(self.type.names)
 
     def is_json(self) -> bool:
         return self.text.startswith('{')
 
     def properties(self) -> dict:
-        return {'qom-type': OBJECT_TYPE, 'id': self.id, 'devid': self.devid,
-                'nodeset': self.nodes, **self.options()}
-
-    def options(self) -> dict:
-        given = {'generic-initiator': self.initiator, 'pxm': self.pxm}
-        return {name: value for name, value in given.items()
-                if value is not None}
+        nodes = self.nodes if self.is_owner() else self.nodes[0]
+        given = {'qom-type': self.type.name, 'id': self.id,
+                 self.type.device: self.device, self.type.nodes: nodes}
+        if self.initiator is not None:
+            given['generic-initiator'] = self.initiator
+        return given
 
 
 @dataclasses.dataclass
 class Machine:
-    type: str = 'virt'
+    board: Board = VIRT
+    name: str = ''                      # in messages
+    newest: bool = True                 # its type is the newest of the QEMU
     nodes: list[Node] = dataclasses.field(default_factory=list)
     devices: dict[str, Device] = dataclasses.field(default_factory=dict)
-    objects: list[GpuObject] = dataclasses.field(default_factory=list)
-    initiators: dict[str, tuple[int, str]] = \
-        dataclasses.field(default_factory=dict)     # id: node, device
-    ports: dict[str, int] = dataclasses.field(default_factory=dict)
+    # In the order in which they are created
+    objects: list[NodeObject] = dataclasses.field(default_factory=list)
     backends: list[str] = dataclasses.field(default_factory=list)
     distances: dict[tuple[int, int], int] = \
         dataclasses.field(default_factory=dict)
+    # Of HMAT: initiator and target
+    latencies: set[tuple[int, int]] = dataclasses.field(default_factory=set)
     mib: int = 0
     max_mib: int = 0
+    per_socket: int = 1                 # CPUs
+    has_tables: bool = True             # its type is made for the objects
     acpi: bool = True
     hmat: bool = False
     preconfig: bool = False
+    incoming: bool = False
+    acpi_hotplug: bool = False
     numa_options: list[list[str]] = dataclasses.field(default_factory=list)
     # Options in the order in which they must stay, one list each
-    option_groups: list[list[str]] = dataclasses.field(default_factory=list)
+    option_groups: list[list[list[str]]] = \
+        dataclasses.field(default_factory=list)
 
     def children(self, parent: Device | None) -> list[Device]:
         return [dev for dev in self.devices.values()
                 if dev.is_pci() and dev.parent is parent]
+
+    def owners(self) -> list[NodeObject]:
+        return [obj for obj in self.objects if obj.is_owner()]
+
+    def nodes_of(self, *types: ObjectType) -> set[int]:
+        return {node for obj in self.objects if obj.type in types
+                for node in obj.nodes}
+
+    def owned_nodes(self) -> set[int]:
+        return self.nodes_of(NVIDIA, GENERAL)
+
+    def memory_devices(self) -> list[Device]:
+        return [dev for dev in self.devices.values()
+                if dev.memory_node is not None]
 
     def arguments(self, rng: random.Random) -> list[str]:
         """The groups merged in random order."""

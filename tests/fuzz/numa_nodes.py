@@ -5,8 +5,10 @@ import random
 
 from machine import MAX_NODES, Machine, Node
 
-MAX_CPUS = 8            # GICv2
 SIZES_MIB = (1, 2, 3, 4, 8, 16, 33, 64)
+BIG_MIB = (2048, 3072, 4096)        # more than fits below 4 GiB
+DIMM_SLOTS = 2
+MANY_CPUS = 2, 144                  # with APIC IDs of more than 8 bits
 
 
 def random_count(rng: random.Random) -> int:
@@ -18,10 +20,14 @@ def random_count(rng: random.Random) -> int:
 def place_cpus(machine: Machine, rng: random.Random) -> str:
     """Give each CPU to a node; returns what -smp says."""
     sockets = rng.choice((1, 1, 2, 3, 4))
-    per_socket = rng.randint(1, MAX_CPUS // sockets)
+    per_socket = rng.randint(1, 8 // sockets)
+    if machine.board.max_cpus > 8 and rng.random() < 0.03:
+        sockets, per_socket = MANY_CPUS
+    machine.per_socket = per_socket
     count = sockets * per_socket
     nodes = machine.nodes
-    smp = f'{rng.randint(1, count)},maxcpus={count},sockets={sockets}'
+    smp = (f'{rng.randint(1, min(count, 8))},maxcpus={count},'
+           f'sockets={sockets}')
 
     if not nodes:
         return smp
@@ -77,6 +83,7 @@ def random_hmat(machine: Machine, rng: random.Random) -> list[list[str]]:
     options = []
     for initiator in initiators:
         for node in rng.sample(machine.nodes, min(len(machine.nodes), 6)):
+            machine.latencies.add((initiator, node.number))
             options.append([
                 '-numa', f'hmat-lb,initiator={initiator},target={node.number},'
                 'hierarchy=memory,data-type=access-latency,'
@@ -84,21 +91,28 @@ def random_hmat(machine: Machine, rng: random.Random) -> list[list[str]]:
     return options
 
 
+def add_backend(machine: Machine, name: str, mib: int) -> None:
+    machine.backends.append(name)
+    machine.option_groups.append([[
+        '-object', f'memory-backend-ram,id={name},size={mib}M']])
+
+
 def add_nodes(machine: Machine, rng: random.Random) -> None:
     machine.nodes = [Node(number) for number in range(random_count(rng))]
     if machine.nodes:
         count = min(len(machine.nodes), rng.randint(1, 5))
         for node in rng.sample(machine.nodes, count):
-            node.mib = rng.choice(SIZES_MIB)
+            big = not machine.board.ram_base and rng.random() < 0.05
+            node.mib = rng.choice(BIG_MIB if big else SIZES_MIB)
     machine.mib = sum(node.mib for node in machine.nodes) or \
         rng.choice(SIZES_MIB)
     smp = place_cpus(machine, rng)
 
-    machine.hmat = bool(machine.nodes) and rng.random() < 0.1
+    machine.hmat = bool(machine.nodes) and rng.random() < 0.2
     memory = f'{machine.mib}M'
     if rng.random() < 0.25:
         machine.max_mib = machine.mib + rng.choice((256, 1024))
-        memory += f',slots={rng.randint(1, 4)},maxmem={machine.max_mib}M'
+        memory += f',slots={DIMM_SLOTS},maxmem={machine.max_mib}M'
     machine.option_groups.append([['-smp', smp], ['-m', memory]])
 
     options = []
@@ -106,10 +120,7 @@ def add_nodes(machine: Machine, rng: random.Random) -> None:
         text = f'node,nodeid={node.number}'
         if node.mib:
             backend = f'ram{node.number}'
-            machine.backends.append(backend)
-            machine.option_groups.append([[
-                '-object',
-                f'memory-backend-ram,id={backend},size={node.mib}M']])
+            add_backend(machine, backend, node.mib)
             text += f',memdev={backend}'
         text += cpus_text(node.named_cpus, rng)
         options.append(['-numa', text])

@@ -4,6 +4,7 @@
 import random
 
 from machine import Device, Kind, Machine, key_value
+from numa_nodes import add_backend
 
 # What starts without a back end: driver, properties
 PLUGGABLE = (
@@ -24,9 +25,7 @@ ENDPOINTS = PLUGGABLE + (
 )
 ONCE = (('virtio-balloon-pci', ''),)
 PORTS = ('pcie-root-port', 'ioh3420')
-BRIDGES = ('pcie-pci-bridge', 'pci-bridge', 'i82801b11-bridge')
 SLOTS = {
-    None: range(1, 32),         # slot 0 is the host bridge's own
     Kind.HOST_BRIDGE: range(32),
     Kind.PORT: range(1),
     Kind.SWITCH: range(32),
@@ -34,12 +33,22 @@ SLOTS = {
 }
 
 
+MEMORY_DEVICE_MIB = 16
+MAX_MEMORY_DEVICES = 8          # fit into the smallest range for them
+
+
+def slots_of(machine: Machine, parent: Device | None) -> range:
+    return SLOTS[parent.kind] if parent else machine.board.root_slots
+
+
 class Tree:
     def __init__(self, machine: Machine, rng: random.Random):
         self.machine = machine
         self.rng = rng
         self.numbers = 0
-        self.bus_numbers = rng.sample(range(1, 256), 4)
+        self.bus_numbers = rng.sample(machine.board.expander_numbers[1:], 4)
+        self.bus_numbers.insert(rng.randrange(5),
+                                machine.board.expander_numbers[0])
 
     def new(self, prefix: str, driver: str, kind: Kind, **fields) -> Device:
         self.numbers += 1
@@ -52,7 +61,7 @@ class Tree:
         taken = {}
         for other in self.machine.children(device.parent):
             taken.setdefault(other.slot, []).append(other)
-        slots = SLOTS[device.parent.kind if device.parent else None]
+        slots = slots_of(self.machine, device.parent)
         shared = [slot for slot, others in taken.items()
                   if len(others) < 8 and all(o.multifunction for o in others)]
         free = [slot for slot in slots if slot not in taken]
@@ -73,6 +82,7 @@ class Tree:
 
     def new_endpoint(self, parent: Device | None) -> Device:
         if self.machine.max_mib and self.machine.nodes and \
+                len(self.machine.memory_devices()) < MAX_MEMORY_DEVICES and \
                 self.rng.random() < 0.05:
             return self.new_virtio_mem()
         once = [model for model in ONCE
@@ -90,50 +100,56 @@ class Tree:
 
     def new_virtio_mem(self) -> Device:
         """An endpoint whose memory is in a node"""
-        device = self.new('vmem', 'virtio-mem-pci', Kind.ENDPOINT)
-        backend = f'{device.id}-ram'
-        node = self.rng.choice(self.machine.nodes).number
-        self.machine.backends.append(backend)
-        self.machine.option_groups.append([[
-            '-object', f'memory-backend-ram,id={backend},size=16M']])
-        device.properties = f'memdev={backend},node={node}'
+        device = self.new('vmem', 'virtio-mem-pci', Kind.ENDPOINT,
+                          hot_pluggable=True)
+        add_backend(self.machine, f'{device.id}-ram', MEMORY_DEVICE_MIB)
+        device.memory_node = self.rng.choice(self.machine.nodes).number
+        device.properties = \
+            f'memdev={device.id}-ram,node={device.memory_node}'
         return device
 
     def new_bridge(self, parent: Device | None) -> Device:
-        rng = self.rng
-        kinds = [Kind.PORT, Kind.BRIDGE, Kind.SWITCH]
-        weights = [5, 2, 2]
+        rng, board = self.rng, self.machine.board
+        kinds = [Kind.BRIDGE]
+        weights = [2]
+        if parent and parent.driver == 'pxb-cxl':
+            return self.new_port('rp', 'cxl-rp')
         if parent and parent.kind == Kind.SWITCH:
-            device = self.new('down', 'xio3130-downstream', Kind.PORT)
-            device.properties = f'chassis={self.numbers}'
-            return device
+            return self.new_port('down', 'xio3130-downstream')
+        if board.express:
+            kinds += [Kind.PORT, Kind.SWITCH]
+            weights += [5, 2]
         if not parent and self.bus_numbers:
             kinds.append(Kind.HOST_BRIDGE)
             weights.append(3)
         kind = rng.choices(kinds, weights)[0]
         if kind == Kind.HOST_BRIDGE:
-            device = self.new('pxb', 'pxb-pcie', kind,
+            device = self.new('pxb', rng.choice(sorted(board.expanders)), kind,
                               bus_nr=self.bus_numbers.pop())
             if self.machine.nodes and rng.random() < 0.3:
                 node = rng.choice(self.machine.nodes).number
                 device.properties = f'numa_node={node}'
         elif kind == Kind.PORT:
-            device = self.new('port', rng.choice(PORTS), kind)
-            device.properties = f'chassis={self.numbers}'
+            device = self.new_port('port', rng.choice(PORTS))
         elif kind == Kind.SWITCH:
             device = self.new('up', 'x3130-upstream', kind)
         else:
-            device = self.new('br', rng.choice(BRIDGES), kind)
+            device = self.new('br', rng.choice(board.bridges), kind)
             if device.driver == 'pci-bridge':
                 device.properties = f'chassis_nr={self.numbers}'
         return device
+
+    def new_port(self, prefix: str, driver: str) -> Device:
+        return self.new(prefix, driver, Kind.PORT,
+                        properties=f'chassis={self.numbers + 1}')
 
     def grow(self, count: int) -> None:
         """PCI devices, each below any that is there already"""
         devices = self.machine.devices
         for _ in range(count):
-            buses = [None] * 2 + [dev for dev in devices.values()
-                                  if dev.kind in SLOTS]
+            buses = [None] * 2 + [
+                dev for dev in devices.values()
+                if dev.kind in SLOTS and dev.driver != 'pxb']
             parent = self.rng.choice(buses)
             only_bridges = parent and parent.kind in (Kind.SWITCH,
                                                       Kind.HOST_BRIDGE)
@@ -145,11 +161,16 @@ class Tree:
             device.parent = parent
             if self.find_address(device):
                 devices[device.id] = device
+                if device.driver == 'pxb':
+                    # It has a bridge of its own, which its id is the bus of
+                    bridge = Device(f'{device.id} bridge', 'pci-bridge',
+                                    Kind.BRIDGE, device, bus=device.id)
+                    devices[bridge.id] = bridge
 
     def add_others(self) -> None:
         """Devices that aren't on a PCI bus"""
         devices = self.machine.devices
-        models = [('virtio-rng-device', ''), ('nvme-subsys', '')]
+        models = [(driver, '') for driver in self.machine.board.not_pci]
         for device in devices.values():
             if device.driver == 'virtio-serial-pci':
                 models.append(('virtserialport', f'bus={device.id}.0'))
@@ -164,9 +185,14 @@ class Tree:
                 models.remove((driver, properties))
 
     def order(self) -> list[Device]:
-        """Random, but none before the one that it is plugged into"""
-        waiting = list(self.machine.devices.values())
+        """Random, but none before the one that it is plugged into.  Before
+        there is a firmware other bridges have bus 0 too, and if one of them is
+        there first, no expander bridge can have it."""
+        waiting = [device for device in self.machine.devices.values()
+                   if not device.is_built_in()]
         self.rng.shuffle(waiting)
+        waiting.sort(key=lambda device: device.kind != Kind.HOST_BRIDGE or
+                     device.bus_nr > 0)
         done: list[Device] = []
         while waiting:
             for device in waiting:
@@ -187,7 +213,7 @@ class Tree:
             there = {other.slot for other in devices[:index]
                      if other.is_pci() and other.parent is device.parent and
                      other.function == 0}
-            first = min(set(SLOTS[kind]) - there)
+            first = min(set(slots_of(self.machine, device.parent)) - there)
             if not any(other is not device and other.slot == first for other in
                        self.machine.children(device.parent)):
                 device.slot = first
@@ -201,8 +227,9 @@ def add_devices(machine: Machine, rng: random.Random) -> None:
     tree.add_others()
     devices = tree.order()
     tree.leave_out_addresses(devices)
-    name_root_bus = any(dev.kind == Kind.HOST_BRIDGE for dev in devices)
+    root_bus = machine.board.root_bus
+    if rng.random() < 0.5 and not any(dev.kind == Kind.HOST_BRIDGE
+                                      for dev in devices):
+        root_bus = ''
     machine.option_groups.append(
-        [['-device', key_value(dev.arguments(name_root_bus or
-                                             rng.random() < 0.5))]
-         for dev in devices])
+        [['-device', key_value(dev.arguments(root_bus))] for dev in devices])

@@ -3,6 +3,7 @@
 deadline for all that it is asked."""
 
 import base64
+import dataclasses
 import json
 import os
 import re
@@ -12,8 +13,8 @@ import subprocess
 import tempfile
 import time
 
-COMMON = ['-accel', 'qtest', '-cpu', 'cortex-a57', '-display', 'none',
-          '-nodefaults', '-qmp', 'stdio']
+COMMON = ['-accel', 'qtest', '-display', 'none', '-nodefaults', '-qmp',
+          'stdio']
 # What a QEMU with AddressSanitizer prints at its start, whatever it runs
 SANITIZER_NOTE = re.compile(
     r"(?m)^==\d+==WARNING: ASan doesn't fully support makecontext.*\n")
@@ -25,6 +26,22 @@ class Failure(Exception):
 
 class Ended(Exception):
     """QEMU closed its monitor."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Emulator:
+    binary: str
+    arch: str
+    version: str        # such as 10.0
+
+    @staticmethod
+    def of(binary: str, arch: str) -> 'Emulator':
+        text = subprocess.run([binary, '--version'], check=True, text=True,
+                              stdout=subprocess.PIPE).stdout
+        version = re.match(r'QEMU emulator version (\d+\.\d+)', text)
+        if not version:
+            raise OSError(f'{binary} is no QEMU')
+        return Emulator(binary, arch, version[1])
 
 
 class Line:
@@ -179,13 +196,6 @@ class Qemu:
                 raise Failure(f'qtest: {command[:60]}: {" ".join(reply)}')
             replies.append(reply[1:])
         return replies
-
-    def read_number(self, size: str, address: int) -> int:
-        """size: b, w, l or q"""
-        return int(self.ask(f'read{size} {address:#x}')[0][0], 16)
-
-    def write_number(self, size: str, address: int, value: int) -> None:
-        self.ask(f'write{size} {address:#x} {value:#x}')
 
     def write_memory(self, address: int, data: bytes) -> None:
         self.ask(f'write {address:#x} {len(data):#x} 0x{data.hex()}')

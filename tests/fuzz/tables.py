@@ -7,48 +7,17 @@ Sections are of ACPI 6.5.
 import dataclasses
 import struct
 
-from model import Initiator, MemoryEntry
-from qemu import Failure, Qemu
+from guest import Guest
+from machine import INITIATOR, PORT
+from model import Affinity, MemoryEntry
+from qemu import Failure
 
-FW_CFG_DMA = 0x09020010
-FW_CFG_DIRECTORY = 0x19
-DMA_READ_SELECTED = 0xa             # read, of the item in the upper half
-SCRATCH = 0x40000000                # in guest RAM: the request, then data
-SCRATCH_DATA = SCRATCH + 0x1000
-DIRECTORY_FILES = 64                # more than there are
-FILE = struct.Struct('>IHH56s')
 HEADER_LENGTH = 36
 
 
-def dma_read(qemu: Qemu, key: int, length: int) -> bytes:
-    request = struct.pack('>IIQ', key << 16 | DMA_READ_SELECTED, length,
-                          SCRATCH_DATA)
-    qemu.write_memory(SCRATCH, request)
-    qemu.write_number('q', FW_CFG_DMA,
-                      int.from_bytes(SCRATCH.to_bytes(8, 'big'), 'little'))
-    if qemu.read_memory(SCRATCH, 4) != bytes(4):
-        raise Failure('fw_cfg: the DMA failed')
-    return qemu.read_memory(SCRATCH_DATA, length)
-
-
-def read_file(qemu: Qemu, name: str) -> bytes:
-    """b'' if there is none"""
-    directory = dma_read(qemu, FW_CFG_DIRECTORY,
-                         4 + DIRECTORY_FILES * FILE.size)
-    count = int.from_bytes(directory[:4], 'big')
-    if count > DIRECTORY_FILES:
-        raise Failure(f'fw_cfg has {count} files')
-    for number in range(count):
-        size, key, _, text = FILE.unpack_from(directory,
-                                              4 + number * FILE.size)
-        if text.rstrip(b'\0') == name.encode():
-            return dma_read(qemu, key, size)
-    return b''
-
-
-def read_tables(qemu: Qemu) -> dict[str, bytes]:
+def read_tables(guest: Guest) -> dict[str, bytes]:
     """By signature; of several with one signature the first"""
-    data = read_file(qemu, 'etc/acpi/tables')
+    data = guest.read_file('etc/acpi/tables')
     tables: dict[str, bytes] = {}
     at = 0
     while at + HEADER_LENGTH <= len(data):
@@ -63,44 +32,55 @@ def read_tables(qemu: Qemu) -> dict[str, bytes]:
 
 @dataclasses.dataclass
 class Srat:
-    memory: list[MemoryEntry] = dataclasses.field(default_factory=list)
     cpus: dict[int, int] = dataclasses.field(default_factory=dict)
-    # Before all memory, and after it
-    first_initiators: list[Initiator] = \
-        dataclasses.field(default_factory=list)
-    last_initiators: list[Initiator] = \
-        dataclasses.field(default_factory=list)
+    affinities: list[Affinity] = dataclasses.field(default_factory=list)
+    memory: list[MemoryEntry] = dataclasses.field(default_factory=list)
 
 
-def read_initiator(body: bytes) -> Initiator:
-    """With the handle of a PCI device in segment 0"""
-    zero, handle, node, segment, bus, devfn, rest, flags, zeros = \
-        struct.unpack('<BBIHBB12sII', body)
-    if (zero, handle, segment, rest, flags, zeros) != \
-            (0, 1, 0, bytes(12), 1, 0):
-        raise Failure(f'SRAT: an initiator is {body.hex()}')
-    return Initiator(node, bus, devfn)
+def read_affinity(kind: int, body: bytes) -> Affinity:
+    """Of a PCI device in segment 0, or of a CXL host bridge"""
+    zero, handle, node, start, bus, devfn, rest, flags, zeros = \
+        struct.unpack('<BBI2sBB12sII', body)
+    if (zero, flags, zeros) == (0, 1, 0):
+        if (kind, handle, start, rest) == (5, 1, bytes(2), bytes(12)):
+            return Affinity(node, INITIATOR.name, (bus, devfn))
+        name, uid, zeros = struct.unpack('<8sII', body[6:22])
+        if (kind, handle, name, zeros) == (6, 0, b'ACPI0016', 0):
+            return Affinity(node, PORT.name, (uid,))
+    raise Failure(f'SRAT: type {kind} is {body.hex()}')
 
 
 def read_srat(table: bytes) -> Srat:
-    """5.2.16 System Resource Affinity Table"""
+    """5.2.16 System Resource Affinity Table: first the CPUs, then initiators
+    and ports, then memory"""
     srat = Srat()
     at = HEADER_LENGTH + 12
     while at < len(table):
         kind, length = table[at], table[at + 1]
         body = table[at + 2:at + length]
+        late = srat.memory
         if kind == 1 and length == 40:      # 5.2.16.2 Memory Affinity
             node, _, base, size, _, flags, _ = struct.unpack('<IHQQIIQ', body)
             srat.memory.append(MemoryEntry(node, base, size, flags))
+            late = None
+        elif kind in (5, 6) and length == 32:   # 5.2.16.6, 5.2.16.7
+            srat.affinities.append(read_affinity(kind, body))
+        elif kind == 0 and length == 16:    # 5.2.16.1 Local APIC Affinity
+            low, apic, _, _, high, _ = struct.unpack('<BBIB3sI', body)
+            srat.cpus[apic] = low | int.from_bytes(high, 'little') << 8
+            late = late or srat.affinities
+        elif kind == 2 and length == 24:    # 5.2.16.3 Local x2APIC Affinity
+            _, node, apic, _, _, _ = struct.unpack('<HIIIII', body)
+            srat.cpus[apic] = node
+            late = late or srat.affinities
         elif kind == 3 and length == 18:    # 5.2.16.4 GICC Affinity
             node, uid, flags, _ = struct.unpack('<IIII', body)
             srat.cpus[uid] = node
-        elif kind == 5 and length == 32:    # 5.2.16.6 Generic Initiator
-            found = srat.last_initiators if srat.memory else \
-                srat.first_initiators
-            found.append(read_initiator(body))
+            late = late or srat.affinities
         else:
             raise Failure(f'SRAT: type {kind} with {length} bytes')
+        if late:
+            raise Failure(f'SRAT: type {kind} comes late')
         at += length
     return srat
 
@@ -114,15 +94,36 @@ def read_slit(table: bytes) -> list[bytes]:
             for row in range(count)]
 
 
-def read_hmat_memory(table: bytes) -> list[int]:
-    """5.2.28.3: the nodes with a Memory Proximity Domain Attributes entry"""
-    nodes = []
+@dataclasses.dataclass
+class Hmat:
+    memory: list[int] = dataclasses.field(default_factory=list)
+    # One for each structure
+    initiators: list[list[int]] = dataclasses.field(default_factory=list)
+    # From which node to which
+    latencies: set[tuple[int, int]] = dataclasses.field(default_factory=set)
+
+
+def read_hmat(table: bytes) -> Hmat:
+    """5.2.28 Heterogeneous Memory Attribute Table"""
+    hmat = Hmat()
     at = HEADER_LENGTH + 4
     while at < len(table):
         kind, _, length = struct.unpack_from('<HHI', table, at)
         if not 8 <= length <= len(table) - at:
             raise Failure(f'HMAT: type {kind} with {length} bytes')
-        if kind == 0:
-            nodes.append(struct.unpack_from('<I', table, at + 16)[0])
+        if kind == 0:       # 5.2.28.3 Memory Proximity Domain Attributes
+            hmat.memory.append(struct.unpack_from('<I', table, at + 16)[0])
+        elif kind == 1:     # 5.2.28.4 Latency and Bandwidth Information
+            rows, columns = struct.unpack_from('<II', table, at + 12)
+            if length != 32 + 4 * rows + 4 * columns + 2 * rows * columns:
+                raise Failure(f'HMAT: {rows} and {columns} nodes, {length} '
+                              'bytes')
+            nodes = struct.unpack_from(f'<{rows + columns}I', table, at + 32)
+            values = struct.unpack_from(f'<{rows * columns}H', table,
+                                        at + 32 + 4 * (rows + columns))
+            hmat.initiators.append(list(nodes[:rows]))
+            hmat.latencies |= {
+                (nodes[number // columns], nodes[rows + number % columns])
+                for number, value in enumerate(values) if value}
         at += length
-    return nodes
+    return hmat

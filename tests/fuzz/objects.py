@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Random objects of the series, right ones and each kind of wrong one."""
+"""Random objects of the series and its peers, right ones and each kind of
+wrong one."""
 
 import json
 import random
 
-import model
-from machine import MAX_NODES, OBJECT_TYPE, Device, GpuObject, Kind, Machine
+import faults
+from machine import (GENERAL, INITIATOR, MAX_NODES, NVIDIA, PORT, Device, Kind,
+                     Machine, NodeObject, ObjectType)
 
 
 def nodes_text(nodes: list[int], rng: random.Random) -> str:
@@ -22,15 +24,21 @@ def nodes_text(nodes: list[int], rng: random.Random) -> str:
         f'nodeset={number(run[0])}' for run in runs)
 
 
-def set_text(obj: GpuObject, rng: random.Random) -> GpuObject:
+def set_text(obj: NodeObject, rng: random.Random) -> NodeObject:
+    given = obj.properties()
     if not obj.nodes or rng.random() < 0.4:
-        obj.text = json.dumps(obj.properties())
-    else:
-        devid = obj.devid.replace(',', ',,')
-        parts = [f'id={obj.id}', f'devid={devid}', nodes_text(obj.nodes, rng)]
-        parts += [f'{name}={value}' for name, value in obj.options().items()]
-        rng.shuffle(parts)
-        obj.text = ','.join([OBJECT_TYPE, *parts])
+        obj.text = json.dumps(given)
+        return obj
+    given[obj.type.device] = obj.device.replace(',', ',,')
+    if obj.initiator is not None:
+        given['generic-initiator'] = 'on' if obj.initiator else 'off'
+    del given['qom-type']
+    parts = [f'{name}={value}' for name, value in given.items()
+             if name != 'nodeset']
+    if obj.is_owner():
+        parts.append(nodes_text(obj.nodes, rng))
+    rng.shuffle(parts)
+    obj.text = ','.join([obj.type.name, *parts])
     return obj
 
 
@@ -43,23 +51,28 @@ class Objects:
         self.prefix = prefix
         self.numbers = 0
 
-    def new(self, devid: str, nodes: list[int]) -> GpuObject:
+    def new(self, device: str, nodes: list[int],
+            type: ObjectType | None = None) -> NodeObject:
+        """For the memory of a device, unless a type is given"""
         self.numbers += 1
-        return GpuObject(f'{self.prefix}{self.numbers}', devid, nodes)
+        return NodeObject(
+            type or self.rng.choice((NVIDIA, NVIDIA, GENERAL)),
+            f'{self.prefix}{self.numbers}', device, nodes)
 
     def devices(self, *kinds: Kind) -> list[Device]:
         return [dev for dev in self.machine.devices.values()
                 if dev.kind in kinds]
 
     def free_devices(self) -> list[Device]:
-        taken = {obj.devid for obj in self.machine.objects}
+        taken = {obj.device for obj in self.machine.owners()}
         return [dev for dev in self.devices(Kind.ENDPOINT)
                 if dev.id not in taken]
 
     def free_nodes(self) -> list[int]:
-        taken = {node for obj in self.machine.objects for node in obj.nodes}
-        taken |= set(self.machine.ports.values())
-        return [node.number for node in self.machine.nodes
+        machine = self.machine
+        taken = machine.owned_nodes() | machine.nodes_of(PORT)
+        taken |= {dev.memory_node for dev in machine.memory_devices()}
+        return [node.number for node in machine.nodes
                 if node.is_empty() and node.number not in taken]
 
     def some_nodes(self) -> list[int]:
@@ -76,34 +89,57 @@ class Objects:
             self.rng.shuffle(nodes)
         return nodes
 
-    def set_options(self, obj: GpuObject) -> GpuObject:
-        """Right ones, or none"""
-        rng = self.rng
-        taken = {node for node, _ in self.machine.initiators.values()}
-        device = self.machine.devices.get(obj.devid)
-        values = ['off', 'on', 'auto']
-        if taken & set(obj.nodes):
-            values = ['off', 'auto'] if device and device.devfn else ['off']
-        if rng.random() < 0.6:
-            obj.initiator = rng.choice(values)
-        if self.machine.nodes and device and rng.random() < 0.3:
-            near = device.expander_node()
-            obj.pxm = rng.choice(self.machine.nodes).number \
-                if near is None else near
-        return obj
+    def valid(self) -> NodeObject | None:
+        """None where the machine has no occasion for one"""
+        kind = self.rng.random()
+        if kind < 0.7:
+            return self.valid_owner()
+        return self.valid_initiator() if kind < 0.9 else self.valid_port()
 
-    def valid(self) -> GpuObject | None:
+    def valid_owner(self) -> NodeObject | None:
         devices, nodes = self.free_devices(), self.some_nodes()
         if not devices or not nodes:
             return None
         # Many below one bridge are more telling than one here, one there
-        taken = {obj.devid for obj in self.machine.objects}
+        taken = {obj.device for obj in self.machine.owners()}
         tops = {dev.path()[0] for dev in self.devices(Kind.ENDPOINT)
                 if dev.id in taken}
         near = [dev for dev in devices if dev.path()[0] in tops]
         if near and self.rng.random() < 0.5:
             devices = near
-        return self.set_options(self.new(self.rng.choice(devices).id, nodes))
+        obj = self.new(self.rng.choice(devices).id, nodes)
+        values = [None, False]
+        if not self.machine.nodes_of(INITIATOR) & set(nodes):
+            values += [True, True, True]
+        obj.initiator = self.rng.choice(values)
+        return obj
+
+    def valid_initiator(self) -> NodeObject | None:
+        """Of any PCI device, but few are of bridges"""
+        owned = {node for obj in self.machine.owners() if obj.initiator
+                 for node in obj.nodes}
+        devices = self.devices(Kind.ENDPOINT)
+        if not devices or self.rng.random() < 0.1:
+            devices = [dev for dev in self.machine.devices.values()
+                       if dev.is_pci() and not dev.is_built_in()]
+        return self.valid_peer(INITIATOR, devices, owned)
+
+    def valid_port(self) -> NodeObject | None:
+        return self.valid_peer(PORT, self.buses(), self.machine.owned_nodes())
+
+    def valid_peer(self, type: ObjectType, devices: list[Device],
+                   taken: set[int]) -> NodeObject | None:
+        nodes = [node.number for node in self.machine.nodes
+                 if node.number not in taken]
+        if not devices or not nodes:
+            return None
+        return self.new(self.rng.choice(devices).id, [self.rng.choice(nodes)],
+                        type)
+
+    def buses(self) -> list[Device]:
+        """Those that a port can be"""
+        return [dev for dev in self.devices(Kind.HOST_BRIDGE)
+                if dev.driver == 'pxb-cxl']
 
     def any_device(self) -> str:
         devices = self.free_devices()
@@ -129,6 +165,7 @@ class Objects:
     def bridge(self):
         bridges = self.devices(Kind.PORT, Kind.SWITCH, Kind.BRIDGE,
                                Kind.HOST_BRIDGE)
+        bridges = [dev for dev in bridges if not dev.is_built_in()]
         return bridges and self.new(self.rng.choice(bridges).id,
                                     self.any_nodes())
 
@@ -158,34 +195,18 @@ class Objects:
                                   if node.cpus and not node.mib])
 
     def node_of_port(self):
-        return self.stretched_to(list(self.machine.ports.values()))
+        return self.stretched_to(sorted(self.machine.nodes_of(PORT)))
 
     def node_of_initiator(self):
-        nodes = {node for node, _ in self.machine.initiators.values()}
-        obj = self.stretched_to(sorted(nodes & set(self.free_nodes())))
+        obj = self.stretched_to(sorted(self.machine.nodes_of(INITIATOR) &
+                                       set(self.free_nodes())))
         if obj:
-            device = self.machine.devices.get(obj.devid)
-            obj.initiator = self.rng.choice(
-                ('on', 'auto') if device and not device.devfn else ('on',))
+            obj.initiator = True
         return obj
 
-    def no_such_pxm(self):
-        count = len(self.machine.nodes)
-        obj = count and self.new(self.any_device(), self.any_nodes())
-        if obj:
-            obj.pxm = self.rng.choice((count, MAX_NODES, (1 << 32) - 1))
-        return obj
-
-    def other_pxm(self):
-        devices = [dev for dev in self.free_devices()
-                   if dev.expander_node() is not None]
-        if not devices or len(self.machine.nodes) < 2:
-            return None
-        device = self.rng.choice(devices)
-        obj = self.new(device.id, self.any_nodes())
-        obj.pxm = self.rng.choice([node.number for node in self.machine.nodes
-                                   if node.number != device.expander_node()])
-        return obj
+    def memory_device(self):
+        return self.stretched_to([dev.memory_node for dev in
+                                  self.machine.memory_devices()])
 
     def no_such_node(self):
         count = len(self.machine.nodes)
@@ -217,15 +238,15 @@ class Objects:
         return self.new(self.any_device(), [])
 
     def shared_node(self):
-        others = [obj for obj in self.machine.objects if obj.nodes]
+        others = [obj for obj in self.machine.owners() if obj.nodes]
         if not others:
             return None
         nodes = self.rng.choice(others).nodes
         return self.stretched_to(nodes + [min(nodes), max(nodes)])
 
     def shared_device(self):
-        others = self.machine.objects
-        return others and self.new(self.rng.choice(others).devid,
+        others = self.machine.owners()
+        return others and self.new(self.rng.choice(others).device,
                                    self.any_nodes())
 
     def same_id(self):
@@ -237,14 +258,52 @@ class Objects:
         obj.id = self.rng.choice(taken)
         return obj
 
+    # Those of the peers
+
+    def peer(self, device: str | None = None, node: int | None = None):
+        """One that is right but for what is given"""
+        type = self.rng.choice((INITIATOR, PORT))
+        devices = self.buses() if type is PORT else \
+            self.devices(Kind.ENDPOINT)
+        nodes = range(len(self.machine.nodes) or 1)
+        if device is None:
+            device = self.rng.choice(devices).id if devices else 'nothing'
+        if node is None:
+            node = self.rng.choice(nodes)
+        return self.new(device, [node], type)
+
+    def peer_beyond_qemu(self):
+        return self.peer(node=self.rng.choice((MAX_NODES, 200, 65536,
+                                               (1 << 32) - 1)))
+
+    def peer_no_such_node(self):
+        count = len(self.machine.nodes)
+        if count == MAX_NODES:
+            return None
+        return self.peer(node=self.rng.choice((count, MAX_NODES - 1)))
+
+    def peer_unknown_device(self):
+        others = self.devices(Kind.NOT_PCI, Kind.HOST_BRIDGE)
+        names = ['nothing', 'pcie.0', '%s', '/machine', '/', 'x' * 300]
+        names += [dev.id for dev in others]
+        names += [obj.id for obj in self.machine.objects]
+        return self.peer(device=self.rng.choice(names))
+
+    def peer_owned_node(self):
+        owned = sorted(self.machine.owned_nodes())
+        return owned and self.peer(node=self.rng.choice(owned))
+
     def garbage(self):
         obj = self.new(self.any_device(), self.any_nodes())
         node = obj.nodes[0]
-        start = f'{OBJECT_TYPE},id={obj.id},devid={obj.devid}'
-        json_start = (f'{{"qom-type":"{OBJECT_TYPE}","id":"{obj.id}",'
-                      f'"devid":"{obj.devid}"')
+        name = obj.type.name
+        start = f'{name},id={obj.id},devid={obj.device}'
+        json_start = (f'{{"qom-type":"{name}","id":"{obj.id}",'
+                      f'"devid":"{obj.device}"')
         number = "Parameter 'nodeset' expects"
         too_big = 'expects uint32_t'
+        peers = [(f'{type.name},id={obj.id},{type.device}=x', type)
+                 for type in (INITIATOR, PORT)]
         obj.text, obj.garbage = self.rng.choice((
             (f'{start},nodeset=', number),
             (f'{start},nodeset=abc', number),
@@ -258,20 +317,16 @@ class Objects:
             (f'{start},nodeset=4294967296', too_big),
             (f'{start},nodeset=18446744073709551616', number),
             (f'{start}', "Parameter 'nodeset' is missing"),
-            (f'{OBJECT_TYPE},id={obj.id},nodeset={node}',
+            (f'{name},id={obj.id},nodeset={node}',
              "Parameter 'devid' is missing"),
             (f'{start},nodeset={node},size=1G', "Invalid parameter 'size'"),
-            (f'{start},nodeset={node},generic-initiator=yes',
-             "does not accept value 'yes'"),
+            (f'{start},nodeset={node},pxm=0', "Invalid parameter 'pxm'"),
+            (f'{start},nodeset={node},generic-initiator=auto',
+             "Parameter 'generic-initiator' expects"),
             (f'{start},nodeset={node},generic-initiator=',
-             "does not accept value ''"),
-            (f'{start},nodeset={node},pxm=near', "Parameter 'pxm' expects"),
-            (f'{start},nodeset={node},pxm=-1', 'expects'),
-            (f'{start},nodeset={node},pxm=4294967296', too_big),
-            (f'{json_start},"nodeset":[{node}],"pxm":"0"}}',
-             "Parameter 'pxm' expects"),
-            (f'{json_start},"nodeset":[{node}],"generic-initiator":true}}',
-             'expected: string'),
+             "Parameter 'generic-initiator' expects"),
+            (f'{json_start},"nodeset":[{node}],"generic-initiator":"on"}}',
+             'expected: boolean'),
             (f'{json_start}}}', "Parameter 'nodeset' is missing"),
             (f'{json_start},"nodeset":"{node}"}}', 'expected: array'),
             (f'{json_start},"nodeset":{node}}}', 'expected: array'),
@@ -282,23 +337,28 @@ class Objects:
             (f'{json_start},"nodeset":[4294967296]}}', 'expects'),
             (f'{json_start},"nodeset":[[{node}]]}}', 'expect'),
             (f'{json_start},"nodeset":[{node}],"x":1}}', "'x' is unexpected"),
+            *((text, "Parameter 'node' is missing") for text, _ in peers),
+            *((f'{text},node=-1', 'expects') for text, _ in peers),
+            *((f'{text},node=x', "Parameter 'node' expects")
+              for text, _ in peers),
+            *((f'{type.name},id={obj.id},node=0',
+               f"Parameter '{type.device}' is missing") for _, type in peers),
         ))
         return obj
 
     def no_tables(self):
         """A right object for a machine without ACPI tables"""
-        obj = self.valid()
+        obj = self.valid_owner()
         if obj:
             self.machine.acpi = False
         return obj
 
-    def faulty(self, kinds: tuple[str, ...]) -> tuple[str, GpuObject]:
+    def faulty(self, kinds: tuple[str, ...]) -> tuple[str, NodeObject]:
         """A fault that the machine has an occasion for"""
         for kind in self.rng.sample(kinds, len(kinds)):
             obj = getattr(self, kind)()
             if obj and (obj.garbage or kind in ('same_id', 'no_tables') or
-                        model.object_faults(obj) or
-                        model.machine_faults(self.machine, obj)):
+                        faults.running_faults(self.machine, obj)):
                 return kind, obj
         raise AssertionError('no fault fits')
 
@@ -307,63 +367,39 @@ OBJECT_FAULTS = ('empty_device', 'empty_set', 'beyond_qemu', 'hole', 'twice',
                  'same_id')
 MACHINE_FAULTS = ('unknown_device', 'bridge', 'not_pci', 'node_with_memory',
                   'node_with_cpus', 'node_of_port', 'node_of_initiator',
-                  'no_such_node', 'no_numa', 'shared_node', 'shared_device',
-                  'no_such_pxm', 'other_pxm')
+                  'memory_device', 'no_such_node', 'no_numa', 'shared_node',
+                  'shared_device', 'peer_beyond_qemu', 'peer_no_such_node',
+                  'peer_unknown_device', 'peer_owned_node')
 # Few machines have an occasion for these
-RARE_FAULTS = ('node_of_initiator', 'other_pxm')
+RARE_FAULTS = ('node_of_initiator', 'node_of_port', 'memory_device')
 RUNTIME_FAULTS = OBJECT_FAULTS + 3 * MACHINE_FAULTS + 9 * RARE_FAULTS
 FAULTS = RUNTIME_FAULTS + 3 * ('garbage', 'no_tables')
-
-
-def add_initiators(machine: Machine, objects: Objects) -> None:
-    """acpi-generic-initiator objects, as it takes them"""
-    rng = objects.rng
-    devices = objects.devices(Kind.ENDPOINT)
-    options = []
-    for number in range(rng.choice((0, 0, 0, 1, 3))):
-        if not machine.nodes or not devices:
-            break
-        node, device = rng.choice(machine.nodes).number, rng.choice(devices).id
-        machine.initiators[f'gi{number}'] = node, device
-        options.append(['-object', f'acpi-generic-initiator,id=gi{number},'
-                        f'pci-dev={device},node={node}'])
-    machine.option_groups.append(options)
 
 
 def add_latencies(machine: Machine, rng: random.Random) -> None:
     """From the nodes of objects that make them initiators"""
     for obj in machine.objects:
-        if machine.hmat and obj.initiator == 'on':
+        node = rng.choice(obj.nodes)
+        if machine.hmat and (obj.initiator or obj.type is INITIATOR) and \
+                (node, 0) not in machine.latencies:
+            machine.latencies.add((node, 0))
             machine.numa_options.append([
-                '-numa', f'hmat-lb,initiator={rng.choice(obj.nodes)},target=0,'
+                '-numa', f'hmat-lb,initiator={node},target=0,'
                 'hierarchy=memory,data-type=access-latency,'
                 f'latency={rng.randint(1, 200)}'])
 
 
-def add_objects(machine: Machine, rng: random.Random) -> list[str]:
-    """Returns the kinds of the faults that were put in."""
+def add_objects(machine: Machine, rng: random.Random) -> None:
     objects = Objects(machine, rng, 'mem')
-    add_initiators(machine, objects)
-    faults = rng.choices((0, 1, 2), (50, 43, 7))[0]
-    kinds = []
     for _ in range(rng.choice((0, 1, 2, 3, 4, 6, 15))):
         obj = objects.valid()
         if obj:
             machine.objects.append(set_text(obj, rng))
+    if machine.incoming and rng.random() < 0.7:
+        obj = objects.unknown_device()
+        machine.objects.append(set_text(obj, rng))
 
-    # A port on a machine without CXL ends QEMU unless our object does so first
-    if faults and rng.random() < 0.08 and objects.free_nodes():
-        node = rng.choice(objects.free_nodes())
-        machine.ports['gp0'] = node
-        machine.option_groups.append([[
-            '-object', f'acpi-generic-port,id=gp0,pci-bus=none,node={node}']])
-        machine.objects.append(set_text(objects.node_of_port(), rng))
-        kinds.append('node_of_port')
-        faults -= 1
-    for _ in range(faults):
-        kind, obj = objects.faulty(FAULTS)
+    for _ in range(rng.choices((0, 1, 2), (50, 43, 7))[0]):
+        _, obj = objects.faulty(FAULTS)
         machine.objects.append(obj if obj.garbage else set_text(obj, rng))
-        kinds.append(kind)
-
     rng.shuffle(machine.objects)
-    return kinds
