@@ -58,8 +58,8 @@ BOARDS = {'aarch64': (VIRT,), 'x86_64': (Q35, Q35, PC)}
 # Each a machine that knows nothing of the objects
 OTHERS = {'aarch64': (('none',), ('raspi3b', '-cpu', 'cortex-a53')),
           'x86_64': (('none',), ('microvm',))}
-# Which have types of their own; what is older than the newest of a QEMU has
-# SRAT entries for fewer empty nodes
+# Each has types of its own; those older than the newest of a QEMU describe
+# fewer empty nodes
 VERSIONS = ('9.2', '10.0', '10.1', '10.2')
 LOW_HOLE = 640 << 10, 1 * MIB       # of a PC
 

@@ -18,6 +18,9 @@ class Fault:
     pattern: str        # of the message, without the program's name
     hint: bool = True   # on the command line lines with the way out follow
 
+    def __str__(self) -> str:
+        return re.sub(r'\\(.)', r'\1', self.pattern)
+
 
 def fault(kind: str, obj: NodeObject, fact: str, hint: bool = True) -> Fault:
     return Fault(kind, re.escape(f"{obj.type.name} object '{obj.id}': {fact}"),

@@ -172,7 +172,7 @@ class Life:
         return True
 
     def step_add_garbage(self) -> bool:
-        obj = self.objects.peer() if self.rng.random() < 0.3 else \
+        obj = self.objects.any_peer() if self.rng.random() < 0.3 else \
             self.objects.new(self.objects.any_device(), [0])
         numbers = (-1, 1 << 32, '2', [2], 2.5, True, None)
         names = {obj.type.device: (1, None, ['x'], {}), 'pxm': (0,)}
@@ -386,4 +386,4 @@ def check_reply(command: str, reply: dict,
                       f'{[found.kind for found in expected]}')
     elif not any(re.fullmatch(found.pattern, text) for found in expected):
         raise Failure(f'{command}: {text}\n  must be one of ' +
-                      '\n  '.join(found.pattern for found in expected))
+                      '\n  '.join(map(str, expected)))

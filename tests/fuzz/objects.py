@@ -260,38 +260,37 @@ class Objects:
 
     # Those of the peers
 
-    def peer(self, device: str | None = None, node: int | None = None):
-        """One that is right but for what is given"""
+    def any_peer(self):
+        """A right one, if there is any"""
         type = self.rng.choice((INITIATOR, PORT))
-        devices = self.buses() if type is PORT else \
-            self.devices(Kind.ENDPOINT)
-        nodes = range(len(self.machine.nodes) or 1)
-        if device is None:
-            device = self.rng.choice(devices).id if devices else 'nothing'
-        if node is None:
-            node = self.rng.choice(nodes)
-        return self.new(device, [node], type)
+        obj = self.valid_port() if type is PORT else self.valid_initiator()
+        return obj or self.new('nothing', [0], type)
 
     def peer_beyond_qemu(self):
-        return self.peer(node=self.rng.choice((MAX_NODES, 200, 65536,
-                                               (1 << 32) - 1)))
+        obj = self.any_peer()
+        obj.nodes = [self.rng.choice((MAX_NODES, 200, 65536, (1 << 32) - 1))]
+        return obj
 
     def peer_no_such_node(self):
-        count = len(self.machine.nodes)
-        if count == MAX_NODES:
-            return None
-        return self.peer(node=self.rng.choice((count, MAX_NODES - 1)))
+        obj = self.any_peer()
+        obj.nodes = [self.rng.choice((len(self.machine.nodes),
+                                      MAX_NODES - 1))]
+        return obj
 
     def peer_unknown_device(self):
-        others = self.devices(Kind.NOT_PCI, Kind.HOST_BRIDGE)
+        obj = self.any_peer()
         names = ['nothing', 'pcie.0', '%s', '/machine', '/', 'x' * 300]
-        names += [dev.id for dev in others]
-        names += [obj.id for obj in self.machine.objects]
-        return self.peer(device=self.rng.choice(names))
+        names += [dev.id for dev in self.devices(Kind.NOT_PCI,
+                                                 Kind.HOST_BRIDGE)]
+        names += [other.id for other in self.machine.objects]
+        obj.device = self.rng.choice(names)
+        return obj
 
     def peer_owned_node(self):
-        owned = sorted(self.machine.owned_nodes())
-        return owned and self.peer(node=self.rng.choice(owned))
+        obj = self.any_peer()
+        obj.nodes = [self.rng.choice(sorted(self.machine.owned_nodes()) or
+                                     [0])]
+        return obj
 
     def garbage(self):
         obj = self.new(self.any_device(), self.any_nodes())
