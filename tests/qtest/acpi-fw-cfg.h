@@ -11,13 +11,14 @@
 
 /**
  * acpi_fw_cfg_read:
- * @qts: a QTest of arm virt, or of a PC
+ * @qts: a QTest of virt of Arm or LoongArch, or of a PC
  * @signature: of a table, four characters
  *
- * Read "etc/acpi/tables" from the machine's fw_cfg, which has QEMU build the
- * tables anew if it was reset since it last did.
+ * Read "etc/acpi/tables" from the machine's fw_cfg.  After a reset this makes
+ * QEMU build the tables anew.
  *
- * Returns: the first table with @signature, its header included, or %NULL.
+ * Returns: the first table with @signature, its header included, or %NULL.  The
+ *     checksum is not set: QEMU leaves that to the firmware.
  */
 GByteArray *acpi_fw_cfg_read(QTestState *qts, const char *signature);
 
