@@ -1,0 +1,190 @@
+/*
+ * QTest of the SRAT's entries for NUMA nodes without memory
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "acpi-numa.h"
+
+#define DEVICES PCI_DEVICE "id=dev0,addr=4 "
+#define DIMM_ARGS "-m slots=2,maxmem=8G "
+
+/* Where a case makes sense */
+enum {
+    ON_ANY,
+    ON_INITIATORS,      /* with generic initiators */
+    ON_CXL,             /* with generic ports too */
+};
+
+typedef struct EmptyCase {
+    const char *name;
+    int on;
+    const char *args;
+    const char *expected;
+    const char *on_old_type;
+} EmptyCase;
+
+static const EmptyCase cases[] = {
+    {
+        "none", ON_ANY, "", "m0-1", "m0-1",
+    }, {
+        "last", ON_ANY, EMPTY_ARGS, "m0-1 e2-9", "m0-1",
+    }, {
+        "between", ON_ANY, "-numa node,nodeid=2 -numa node,nodeid=3 "
+        "-numa node,nodeid=4,memdev=ram2 -numa node,nodeid=5",
+        "m0-1 e2-3 m4 e5", "m0-1 m4",
+    }, {
+        "cpus-only", ON_ANY, "-smp 4 -numa node,nodeid=2 "
+        "-numa node,nodeid=3,cpus=2-3 -numa node,nodeid=4",
+        "m0-1 e2 e4", "m0-1",
+    }, {
+        "initiator", ON_INITIATORS, EMPTY_ARGS DEVICES
+        INITIATOR "id=gi0,pci-dev=dev0,node=2 "
+        INITIATOR "id=gi1,pci-dev=dev0,node=5",
+        "m0-1 e3-4 e6-9", "m0-1",
+    }, {
+        "port", ON_CXL, EMPTY_ARGS "-machine cxl=on "
+        "-device pxb-cxl,id=cxl0,bus=pcie.0,bus_nr=12 "
+        "-object acpi-generic-port,id=gp0,pci-bus=cxl0,node=5",
+        "m0-1 e2-4 e6-9", "m0-1",
+    }, {
+        "dimms/no-empty-node", ON_ANY, DIMM_ARGS, "m0-1 h1", "m0-1 h1",
+    }, {
+        "dimms/empty-node", ON_ANY, EMPTY_ARGS DIMM_ARGS,
+        "m0-1 e2-8 h9", "m0-1 h9",
+    }, {
+        "dimms/last-has-memory", ON_ANY, "-numa node,nodeid=2 "
+        "-numa node,nodeid=3,memdev=ram2 " DIMM_ARGS,
+        "m0-1 e2 m3 h3", "m0-1 m3 h3",
+    }, {
+        "dimms/last-has-cpus-only", ON_ANY, "-smp 4 -numa node,nodeid=2 "
+        "-numa node,nodeid=3,cpus=2-3 " DIMM_ARGS,
+        "m0-1 e2 h3", "m0-1 h3",
+    }, {
+        "dimms/last-is-initiator", ON_INITIATORS, EMPTY_ARGS DIMM_ARGS DEVICES
+        INITIATOR "id=gi0,pci-dev=dev0,node=9",
+        "m0-1 e2-8 h9", "m0-1 h9",
+    },
+};
+
+static bool has_ram2(const EmptyCase *c)
+{
+    return strstr(c->args, "memdev=ram2");
+}
+
+static QTestState *start(const NumaMachine *machine, const EmptyCase *c)
+{
+    g_autofree char *ram2 = g_strdup_printf(
+        "-object memory-backend-ram,id=ram2,size=%dM -m %dM ",
+        machine->node_mib, 3 * machine->node_mib);
+
+    return numa_start(machine, "%s %s", has_ram2(c) ? ram2 : "", c->args);
+}
+
+static bool takes(const NumaMachine *machine, const EmptyCase *c)
+{
+    return c->on == ON_ANY || (c->on == ON_INITIATORS && machine->initiators) ||
+           (c->on == ON_CXL && g_str_equal(machine->type, "q35"));
+}
+
+static void test_case(const void *data)
+{
+    const NumaCase *c = data;
+    const EmptyCase *empty = c->row;
+    QTestState *qts = start(c->machine, empty);
+
+    assert_srat_memory(qts, empty->expected);
+    qtest_quit(qts);
+}
+
+/*
+ * An older type has the entries that it has always had.  On x86 some are
+ * disabled: there are two entries more than nodes, and the first node has two.
+ */
+static void test_old_type(const void *data)
+{
+    const NumaCase *c = data;
+    const EmptyCase *empty = c->row;
+    NumaMachine old = *c->machine;
+    QTestState *qts;
+
+    old.type = old.old_type;
+    qts = start(&old, empty);
+    assert_srat_memory(qts, empty->on_old_type);
+    if (g_str_equal(qtest_get_arch(), "x86_64")) {
+        g_auto(GStrv) nodes = g_strsplit(empty->args, "-numa node", -1);
+
+        assert_srat_disabled(qts, g_strv_length(nodes) - has_ram2(empty));
+    }
+    qtest_quit(qts);
+}
+
+/* A node is empty again when the initiator is deleted */
+static void test_while_running(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    QTestState *qts = numa_start(machine, EMPTY_ARGS DEVICES);
+
+    qtest_qmp_assert_success(qts, "{'execute': 'object-add', 'arguments': "
+                             "{'id': 'gi0', 'pci-dev': 'dev0', 'node': 9, "
+                             "'qom-type': 'acpi-generic-initiator'}}");
+    qtest_system_reset(qts);
+    assert_srat_memory(qts, "m0-1 e2-8");
+    qtest_qmp_assert_success(qts, "{'execute': 'object-del', "
+                             "'arguments': {'id': 'gi0'}}");
+    qtest_system_reset(qts);
+    assert_srat_memory(qts, "m0-1 e2-9");
+    qtest_quit(qts);
+}
+
+#ifdef CONFIG_TRACE_LOG
+static void test_trace(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    g_autofree char *log = numa_tmp_file();
+    QTestState *qts = numa_start(machine, EMPTY_ARGS
+                                 "-trace acpi_srat_empty_node -D %s", log);
+
+    qtest_quit(qts);
+    assert_log(log, "acpi_srat_empty_node node 9: base 0x0 length 0x0\n", 1);
+}
+#endif
+
+static void add_tests(const NumaMachine *machine)
+{
+    const char *prefix = "srat-empty-nodes";
+    bool has_old_type = machine->old_type &&
+                        qtest_has_machine(machine->old_type);
+
+    for (int i = 0; i < ARRAY_SIZE(cases); i++) {
+        const EmptyCase *c = &cases[i];
+        g_autofree char *old = g_strdup_printf("old-type/%s", c->name);
+
+        if (!takes(machine, c)) {
+            continue;
+        }
+        numa_add_case(machine, prefix, c->name, test_case, c);
+        if (has_old_type) {
+            numa_add_case(machine, prefix, old, test_old_type, c);
+        }
+    }
+    if (machine->initiators) {
+        numa_add_case(machine, prefix, "while-running", test_while_running,
+                      NULL);
+    }
+#ifdef CONFIG_TRACE_LOG
+    numa_add_case(machine, prefix, "trace", test_trace, NULL);
+#endif
+}
+
+int main(int argc, char **argv)
+{
+    const NumaMachine *machine = NULL;
+
+    g_test_init(&argc, &argv, NULL);
+    while ((machine = numa_next_machine(machine))) {
+        add_tests(machine);
+    }
+    return g_test_run();
+}
