@@ -230,19 +230,9 @@ static void add_device(Walk *walk, const char *path)
     }
     dev->path = g_strdup(path);
     dev->adr = -1;
-    dev->pxm = -1;
     dev->properties = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                             g_free);
     g_ptr_array_add(walk->devices, dev);
-}
-
-static void take_once(Walk *walk, int64_t *value)
-{
-    uint64_t integer;
-
-    g_assert_cmpint(*value, ==, -1);
-    g_assert_true(take_integer(walk, &integer));
-    *value = integer;
 }
 
 static void walk_name(Walk *walk, const char *scope)
@@ -251,9 +241,8 @@ static void walk_name(Walk *walk, const char *scope)
     DsdtDevice *dev = dsdt_find(walk->devices, scope);
 
     if (dev && g_str_has_suffix(path, "._ADR")) {
-        take_once(walk, &dev->adr);
-    } else if (dev && g_str_has_suffix(path, "._PXM")) {
-        take_once(walk, &dev->pxm);
+        g_assert_cmpint(dev->adr, ==, -1);
+        g_assert_true(take_integer(walk, (uint64_t *)&dev->adr));
     } else if (dev && g_str_has_suffix(path, "._DSD")) {
         g_assert_cmpint(g_hash_table_size(dev->properties), ==, 0);
         take_dsd(walk, dev);

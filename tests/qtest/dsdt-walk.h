@@ -11,13 +11,11 @@
  * DsdtDevice:
  * @path: such as \_SB.PCI0.S20, without the underscores that pad a name
  * @adr: value of its _ADR, or -1 if it has none
- * @pxm: value of its _PXM, or -1 if it has none
  * @properties: integer properties of its _DSD, name to uint64_t
  */
 typedef struct DsdtDevice {
     char *path;
     int64_t adr;
-    int64_t pxm;
     GHashTable *properties;
 } DsdtDevice;
 

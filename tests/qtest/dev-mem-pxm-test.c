@@ -1,0 +1,683 @@
+/*
+ * QTest of the dev-mem-pxm-acpi and nvidia-gpu-mem-acpi objects: their
+ * properties, their errors, and how they are added and deleted
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "qobject/qlist.h"
+#include "qobject/qstring.h"
+#include "acpi-numa.h"
+
+/*
+ * Nodes 0 and 1 have memory and CPUs, 2 has CPUs only, 3 memory only, 4-9 are
+ * empty.  There are two devices on the root bus, gpu0 and gpu1.
+ */
+#define NODES                                                           \
+    "-m 384M,slots=2,maxmem=4G -smp 3 "                                 \
+    "-object memory-backend-ram,id=ram3,size=128M "                     \
+    "-numa node,nodeid=2,cpus=2 -numa node,nodeid=3,memdev=ram3 "       \
+    "-numa node,nodeid=4 -numa node,nodeid=5 -numa node,nodeid=6 "      \
+    "-numa node,nodeid=7 -numa node,nodeid=8 -numa node,nodeid=9 "
+#define GPUS PCI_DEVICE "id=gpu0,addr=4 " PCI_DEVICE "id=gpu1,addr=5 "
+#define MACHINE NODES GPUS
+
+#define OBJECT "-object nvidia-gpu-mem-acpi,"
+#define GPU0_OBJECT OBJECT "id=mem0,devid=gpu0,nodeset=4-7 "
+
+/* The start of an error about object mem0 */
+#define MEM0 "nvidia-gpu-mem-acpi object 'mem0': "
+
+/* virt has memory hot-plug only with firmware */
+static const char *dimm_args(const NumaMachine *machine)
+{
+    return g_str_equal(machine->type, "virt") ?
+           "-drive if=pflash,driver=null-co,read-zeroes=on,size=64M " : "";
+}
+
+static QDict *qmp_command(QTestState *qts, const char *command, QDict *args)
+{
+    return qtest_qmp(qts, "{'execute': %s, 'arguments': %p}", command, args);
+}
+
+/*
+ * On a machine with @args, @command with arguments @json fails: by @fact, to
+ * which the command line's option adds @hint.
+ */
+typedef struct RefusedCase {
+    const char *name;
+    const char *args;
+    const char *json;
+    const char *fact;
+    const char *hint;
+    const char *command;        /* %NULL: object-add of "mem0" */
+} RefusedCase;
+
+static const RefusedCase refused_cases[] = {
+    {
+        "devid/empty", "", "{'devid': '', 'nodeset': [4]}",
+        MEM0 "devid: it is empty",
+        "Give the id of the device's -device option.",
+    }, {
+        "devid/unknown", "", "{'devid': 'gpu7', 'nodeset': [4]}",
+        MEM0 "devid=gpu7: there is no such device",
+        "Give id=gpu7 to the -device option of the device that is meant. "
+        "One that is hidden at start, as a failover primary is, can't be "
+        "meant.",
+    }, {
+        /* An id is not a path, and not the id of an object either */
+        "devid/object", "", "{'devid': 'ram0', 'nodeset': [4]}",
+        MEM0 "devid=ram0: there is no such device",
+    }, {
+        "devid/hidden",
+        "-device pcie-root-port,id=rp0 -netdev hubport,id=hub0,hubid=0 "
+        "-device virtio-net-pci,id=net0,netdev=hub0,failover=on,romfile= "
+        "-device virtio-net-pci,id=net1,bus=rp0,failover_pair_id=net0,romfile= ",
+        "{'devid': 'net1', 'nodeset': [4]}",
+        MEM0 "devid=net1: there is no such device",
+        "Give id=net1 to the -device option of the device that is meant. "
+        "One that is hidden at start, as a failover primary is, can't be "
+        "meant.",
+    }, {
+        "devid/not-pci",
+        "-device virtio-serial-pci -device virtserialport,id=port0 ",
+        "{'devid': 'port0', 'nodeset': [4]}",
+        MEM0 "devid=port0: this virtserialport is not a PCI device",
+        "Give the id of a PCI device.",
+    }, {
+        "devid/bridge", "-device pcie-root-port,id=rp0 ",
+        "{'devid': 'rp0', 'nodeset': [4]}",
+        MEM0 "devid=rp0: this pcie-root-port is a PCI bridge",
+        "Give the id of the device behind it.",
+    }, {
+        "devid/host-bridge", "-device pxb-pcie,id=pxb0,bus_nr=128 ",
+        "{'devid': 'pxb0', 'nodeset': [4]}",
+        MEM0 "devid=pxb0: this pxb-pcie is a PCI bridge",
+        "Give the id of the device behind it.",
+    }, {
+        /* The later one is wrong, wherever its nodes are */
+        "devid/twice", OBJECT "id=mem1,devid=gpu0,nodeset=8-9 ",
+        "{'devid': 'gpu0', 'nodeset': [4]}",
+        MEM0 "devid=gpu0: object 'mem1' is for this device too",
+        "A device takes one object, with all its nodes.",
+    }, {
+        "devid/twice/general",
+        "-object dev-mem-pxm-acpi,id=mem1,devid=gpu0,nodeset=4-7 ",
+        "{'devid': 'gpu0', 'nodeset': [8]}",
+        MEM0 "devid=gpu0: object 'mem1' is for this device too",
+    }, {
+        "nodeset/empty", "", "{'devid': 'gpu0', 'nodeset': []}",
+        MEM0 "nodeset: it is empty",
+        "Name at least one node, such as nodeset=2.",
+    }, {
+        "nodeset/beyond-qemu", "", "{'devid': 'gpu0', 'nodeset': [128]}",
+        MEM0 "nodeset: QEMU knows the nodes 0-127, not 128",
+        "Take nodes that -numa node creates.",
+    }, {
+        "nodeset/beyond-uint16", "", "{'devid': 'gpu0', 'nodeset': [65536]}",
+        MEM0 "nodeset: QEMU knows the nodes 0-127, not 65536",
+    }, {
+        "nodeset/twice", "", "{'devid': 'gpu0', 'nodeset': [4, 5, 5]}",
+        MEM0 "nodeset: node 5 is given twice",
+    }, {
+        "nodeset/hole", "", "{'devid': 'gpu0', 'nodeset': [4, 5, 7]}",
+        MEM0 "nodeset: node 6 is missing between 4 and 7",
+        "The guest can be told only consecutive nodes, such as nodeset=4-7.",
+    }, {
+        "nodeset/no-such-node", "",
+        "{'devid': 'gpu0', 'nodeset': [8, 9, 10, 11]}",
+        MEM0 "nodeset=8-11: the machine has no node 10, only 0-9",
+        "Add -numa node,nodeid=10 or leave it out.",
+    }, {
+        "nodeset/memory", "", "{'devid': 'gpu0', 'nodeset': [3, 4, 5, 6]}",
+        MEM0 "nodeset=3-6: node 3 has memory (128 MiB)",
+        "Take a node without mem= or memdev=.",
+    }, {
+        "nodeset/cpus", "", "{'devid': 'gpu0', 'nodeset': [2]}",
+        MEM0 "nodeset=2: node 2 has CPUs",
+        "Assign all CPUs to other nodes, with -numa node,cpus= or -numa cpu.",
+    }, {
+        "nodeset/shared", OBJECT "id=mem1,devid=gpu1,nodeset=7-8 ",
+        "{'devid': 'gpu0', 'nodeset': [6, 7]}",
+        MEM0 "nodeset=6-7: object 'mem1' has node 7 too",
+        "Give each object nodes of its own.",
+    }, {
+        "initiator/taken", INITIATOR "id=gi0,pci-dev=gpu1,node=5 ",
+        "{'devid': 'gpu0', 'nodeset': [4, 5, 6], 'generic-initiator': true}",
+        MEM0 "generic-initiator=on: node 5 belongs to an "
+        "acpi-generic-initiator already",
+        "Delete that object, or give generic-initiator=off.",
+    }, {
+        /* Such a node has no room for another, whatever that is */
+        "owned/initiator",
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-7,generic-initiator=on ",
+        "{'qom-type': 'acpi-generic-initiator', 'id': 'gi0', "
+        "'pci-dev': 'gpu1', 'node': 5}",
+        "acpi-generic-initiator object 'gi0': node=5: object 'mem0' has this "
+        "node for the memory of its device",
+        "Take another node.", "object-add",
+    }, {
+        "owned/port", GPU0_OBJECT,
+        "{'qom-type': 'acpi-generic-port', 'id': 'gp0', "
+        "'pci-bus': 'none', 'node': 7}",
+        "acpi-generic-port object 'gp0': node=7: object 'mem0' has this node "
+        "for the memory of its device",
+        "Take another node.", "object-add",
+    }, {
+        "owned/dimm", GPU0_OBJECT
+        "-object memory-backend-ram,id=ram5,size=128M ",
+        "{'driver': 'pc-dimm', 'id': 'dimm0', 'memdev': 'ram5', 'node': 4}",
+        "node=4: object 'mem0' has this node for the memory of its device",
+        "Take another node.", "device_add",
+    }, {
+        "owned/virtio-mem", GPU0_OBJECT
+        "-device pcie-root-port,id=port0 "
+        "-object memory-backend-ram,id=ram5,size=128M ",
+        "{'driver': 'virtio-mem-pci', 'id': 'vmem0', 'memdev': 'ram5', "
+        "'bus': 'port0', 'node': 7, 'requested-size': 0}",
+        "node=7: object 'mem0' has this node for the memory of its device",
+        "Take another node.", "device_add",
+    },
+};
+
+static void test_refused(const void *data)
+{
+    const NumaCase *c = data;
+    const RefusedCase *refused = c->row;
+    const char *command = refused->command ?: "object-add";
+    QDict *json = qobject_to(QDict, qobject_from_json(refused->json,
+                                                      &error_abort));
+    g_autoptr(GString) option = NULL;
+    g_autofree char *message = g_strdup_printf(refused->hint ? "%s\n%s\n" :
+                                               "%s\n", refused->fact,
+                                               refused->hint);
+    g_autofree char *args = NULL;
+    QTestState *qts;
+
+    if (!refused->command) {
+        qdict_put_str(json, "qom-type", "nvidia-gpu-mem-acpi");
+        qdict_put_str(json, "id", "mem0");
+    }
+    option = qobject_to_json(QOBJECT(json));
+    args = numa_args(c->machine, MACHINE "%s %s %s '%s'",
+                     dimm_args(c->machine), refused->args,
+                     g_str_equal(command, "device_add") ? "-device" :
+                     "-object", option->str);
+    assert_refused(args, message);
+
+    qts = numa_start(c->machine, MACHINE "%s %s", dimm_args(c->machine),
+                     refused->args);
+    for (int i = 0; i < 2; i++) {
+        assert_qmp_error(qmp_command(qts, command, qobject_ref(json)),
+                         refused->fact);
+    }
+    qtest_quit(qts);
+    qobject_unref(json);
+}
+
+/* A command line that is not an object yet, or that another option refuses */
+typedef struct SyntaxCase {
+    const char *name;
+    const char *args;
+    const char *message;
+} SyntaxCase;
+
+#define HMAT_LB(initiator)                                              \
+    "-machine hmat=on -numa hmat-lb,initiator=" initiator ",target=0,"  \
+    "hierarchy=memory,data-type=access-latency,latency=10 "
+
+static const SyntaxCase syntax_cases[] = {
+    {
+        "devid/missing", OBJECT "id=mem0,nodeset=4",
+        "Parameter 'devid' is missing",
+    }, {
+        "nodeset/missing", OBJECT "id=mem0,devid=gpu0",
+        "Parameter 'nodeset' is missing",
+    }, {
+        "nodeset/nothing", OBJECT "id=mem0,devid=gpu0,nodeset=",
+        "Parameter 'nodeset' expects",
+    }, {
+        "nodeset/backwards", OBJECT "id=mem0,devid=gpu0,nodeset=9-4",
+        "Parameter 'nodeset' expects",
+    }, {
+        "nodeset/half-a-range", OBJECT "id=mem0,devid=gpu0,nodeset=4-",
+        "Parameter 'nodeset' expects",
+    }, {
+        "nodeset/word", OBJECT "id=mem0,devid=gpu0,nodeset=abc",
+        "Parameter 'nodeset' expects",
+    }, {
+        "nodeset/negative", OBJECT "id=mem0,devid=gpu0,nodeset=-1",
+        "Parameter 'nodeset' expects",
+    }, {
+        "initiator/word",
+        OBJECT "id=mem0,devid=gpu0,nodeset=4,generic-initiator=auto",
+        "Parameter 'generic-initiator' expects 'on' or 'off'",
+    }, {
+        "pxm", OBJECT "id=mem0,devid=gpu0,nodeset=4,pxm=0",
+        "Invalid parameter 'pxm'",
+    }, {
+        "initiator/hmat-off", OBJECT "id=mem0,devid=gpu0,nodeset=4-7 "
+        HMAT_LB("4"),
+        "Invalid initiator=4, it isn't an initiator proximity domain",
+    }, {
+        "initiator/hmat-beside",
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-7,generic-initiator=on "
+        HMAT_LB("8"),
+        "Invalid initiator=8, it isn't an initiator proximity domain",
+    },
+};
+
+static void test_syntax(const void *data)
+{
+    const NumaCase *c = data;
+    const SyntaxCase *syntax = c->row;
+    g_autofree char *args = numa_args(c->machine, MACHINE "%s", syntax->args);
+
+    assert_refused(args, syntax->message);
+}
+
+/* A machine without NUMA nodes, or without tables that could tell the guest */
+typedef struct MachineCase {
+    const char *arch;
+    const char *name;
+    const char *args;
+    const char *message;
+} MachineCase;
+
+#define NO_TABLES(machine)                                              \
+    MEM0 "machine " machine " has no ACPI tables for it\n"              \
+    "Use virt of Arm, q35 or pc.\n"
+#define NO_ACPI                                                         \
+    " has been started without ACPI tables\n"                           \
+    "Start it with acpi=on, and with firmware if it has -kernel.\n"
+#define NO_NODES                                                        \
+    MEM0 "nodeset=4-7: the machine has no NUMA nodes\n"                 \
+    "Create them with -numa node.\n"
+
+static const MachineCase machine_cases[] = {
+    { "aarch64", "no-numa", "-machine virt " GPUS, NO_NODES },
+    { "aarch64", "acpi-off", "-machine virt,acpi=off " GPUS, NO_ACPI },
+    { "aarch64", "raspi3b", "-machine raspi3b ", NO_TABLES("raspi3b") },
+    { "aarch64", "none", "-machine none ", NO_TABLES("none") },
+    { "x86_64", "q35-no-numa", "-machine q35 " GPUS, NO_NODES },
+    { "x86_64", "q35-acpi-off", "-machine q35,acpi=off " GPUS, NO_ACPI },
+    { "x86_64", "pc-acpi-off", "-machine pc,acpi=off " GPUS, NO_ACPI },
+    /* It is a PC, but without PCI and tables */
+    { "x86_64", "isapc", "-machine isapc ", MEM0 "machine isapc" },
+    { "x86_64", "microvm", "-machine microvm ", NO_TABLES("microvm") },
+    { "x86_64", "none", "-machine none ", NO_TABLES("none") },
+    { "riscv64", "virt", "-machine virt ", NO_TABLES("virt") },
+    { "riscv64", "spike", "-machine spike ", NO_TABLES("spike") },
+};
+
+static void test_machine(const void *data)
+{
+    const MachineCase *c = data;
+    g_autofree char *args = g_strdup_printf(
+        "-accel qtest -display none -nodefaults %s " GPU0_OBJECT, c->args);
+
+    assert_refused(args, c->message);
+}
+
+/* A kernel that is started without firmware is never given ACPI tables */
+static void test_kernel(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    static const char kernel[4096];
+    g_autofree char *file = numa_tmp_file();
+    g_autofree char *args = NULL;
+    QTestState *qts;
+
+    g_assert_true(g_file_set_contents(file, kernel, sizeof(kernel), NULL));
+    args = numa_args(machine, MACHINE GPU0_OBJECT "-kernel %s", file);
+    assert_refused(args, NO_ACPI);
+
+    qts = numa_start(machine, MACHINE GPU0_OBJECT "-kernel %s %s", file,
+                     dimm_args(machine));
+    qtest_quit(qts);
+    unlink(file);
+}
+
+static void test_help(void)
+{
+    g_autofree char *output = NULL;
+    int status = numa_run(OBJECT "help", &output);
+
+    g_assert_cmpint(status, ==, 0);
+    g_assert_nonnull(strstr(output, "devid=<string>         - id of"));
+    g_assert_nonnull(strstr(output, "nodeset=<int>          - Consecutive"));
+    g_assert_nonnull(strstr(output, "generic-initiator=<bool> - Make"));
+}
+
+/* Any PCI device that starts by itself can be the target, unless a bridge */
+static void test_device_types(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    QTestState *qts = qtest_init("-machine none");
+    g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-list-types', "
+        "'arguments': {'implements': 'pci-device', 'abstract': false}}");
+    const QListEntry *entry;
+    int accepted = 0;
+    int bridges = 0;
+
+    qtest_quit(qts);
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "return"), entry) {
+        const char *type = qdict_get_str(qobject_to(QDict, entry->value),
+                                         "name");
+        g_autofree char *without = numa_args(machine, NODES
+                                             "-device %s,id=gpu0", type);
+        g_autofree char *with = g_strdup_printf("%s " GPU0_OBJECT, without);
+        g_autofree char *output = NULL;
+
+        if (numa_run(without, &output) != 0) {
+            continue;
+        }
+        g_free(g_steal_pointer(&output));
+        if (numa_run(with, &output) == 0) {
+            accepted++;
+        } else if (strstr(output, "is a PCI bridge")) {
+            bridges++;
+        } else {
+            g_error("as a target %s made QEMU print: %s", type, output);
+        }
+    }
+    g_test_message("%d types accepted, %d bridges", accepted, bridges);
+    g_assert_cmpint(accepted, >, 10);
+    g_assert_cmpint(bridges, >, 3);
+}
+
+/* Object @id has these properties, in the form of JSON */
+static void assert_object(QTestState *qts, const char *id,
+                          const char *properties)
+{
+    static const char *const names[] = {
+        "devid", "nodeset", "generic-initiator"
+    };
+    g_autofree char *path = g_strdup_printf("/objects/%s", id);
+    g_autoptr(QList) found = qlist_new();
+    g_autoptr(GString) json = NULL;
+
+    for (int i = 0; i < ARRAY_SIZE(names); i++) {
+        g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-get', "
+            "'arguments': {'path': %s, 'property': %s}}", path, names[i]);
+
+        g_assert_true(qdict_haskey(rsp, "return"));
+        qlist_append_obj(found, qobject_ref(qdict_get(rsp, "return")));
+    }
+    json = qobject_to_json(QOBJECT(found));
+    g_assert_cmpstr(json->str, ==, properties);
+}
+
+/* A command line with object mem0, and its properties */
+static const SyntaxCase accepted_cases[] = {
+    {
+        "before-device", GPU0_OBJECT GPUS, "[\"gpu0\", [4, 5, 6, 7], false]",
+    }, {
+        "after-device", GPUS GPU0_OBJECT, "[\"gpu0\", [4, 5, 6, 7], false]",
+    }, {
+        "json", GPUS "-object '{\"qom-type\":\"nvidia-gpu-mem-acpi\","
+        "\"id\":\"mem0\",\"devid\":\"gpu0\",\"nodeset\":[7,5,6,4],"
+        "\"generic-initiator\":true}'", "[\"gpu0\", [4, 5, 6, 7], true]",
+    }, {
+        "general", GPUS "-object dev-mem-pxm-acpi,id=mem0,devid=gpu1,"
+        "nodeset=9,generic-initiator=on", "[\"gpu1\", [9], true]",
+    }, {
+        "two-objects", GPUS OBJECT "id=mem1,devid=gpu1,nodeset=8-9 "
+        GPU0_OBJECT, "[\"gpu0\", [4, 5, 6, 7], false]",
+    }, {
+        /* The node of an initiator is refused for initiators only */
+        "initiator-off", GPUS INITIATOR "id=gi0,pci-dev=gpu1,node=5 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=off",
+        "[\"gpu0\", [4, 5, 6], false]",
+    }, {
+        "initiator-after", GPUS
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=off "
+        INITIATOR "id=gi0,pci-dev=gpu1,node=5 ",
+        "[\"gpu0\", [4, 5, 6], false]",
+    }, {
+        "initiator-beside", GPUS INITIATOR "id=gi0,pci-dev=gpu1,node=7 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=on",
+        "[\"gpu0\", [4, 5, 6], true]",
+    }, {
+        /* Wherever on the command line the object is */
+        "initiator-for-hmat", GPUS HMAT_LB("4") HMAT_LB("6")
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=on",
+        "[\"gpu0\", [4, 5, 6], true]",
+    },
+};
+
+static void test_accepted(const void *data)
+{
+    const NumaCase *c = data;
+    const SyntaxCase *accepted = c->row;
+    QTestState *qts = numa_start(c->machine, NODES "%s", accepted->args);
+
+    assert_object(qts, "mem0", accepted->message);
+    qtest_quit(qts);
+}
+
+static QDict *object_add(QTestState *qts, const char *id, const char *devid,
+                         int node)
+{
+    return qtest_qmp(qts, "{'execute': 'object-add', 'arguments': "
+                     "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': %s, "
+                     "'devid': %s, 'nodeset': [%d, %d]}}", id, devid, node + 1,
+                     node);
+}
+
+static void object_added(QTestState *qts, const char *id, const char *devid,
+                         int node)
+{
+    QDict *rsp = object_add(qts, id, devid, node);
+
+    g_assert_true(qdict_haskey(rsp, "return"));
+    qobject_unref(rsp);
+}
+
+static void object_del(QTestState *qts, const char *id)
+{
+    qtest_qmp_assert_success(qts, "{'execute': 'object-del', "
+                             "'arguments': {'id': %s}}", id);
+}
+
+static void test_add_delete(const void *data)
+{
+    QTestState *qts = numa_start(((const NumaCase *)data)->machine, MACHINE);
+
+    /* An id and its nodes are free again when the object is gone */
+    for (int i = 0; i < 2; i++) {
+        object_added(qts, "mem0", "gpu0", 4);
+        assert_object(qts, "mem0", "[\"gpu0\", [4, 5], false]");
+        object_del(qts, "mem0");
+    }
+    qtest_quit(qts);
+}
+
+/* What is refused leaves nothing behind, and what was there is as it was */
+static void test_refused_and_added(const void *data)
+{
+    QTestState *qts = numa_start(((const NumaCase *)data)->machine,
+                                 MACHINE GPU0_OBJECT);
+
+    qobject_unref(object_add(qts, "mem1", "gpu7", 8));
+    qobject_unref(object_add(qts, "mem1", "gpu1", 7));
+    object_added(qts, "mem1", "gpu1", 8);
+    assert_object(qts, "mem0", "[\"gpu0\", [4, 5, 6, 7], false]");
+    assert_object(qts, "mem1", "[\"gpu1\", [8, 9], false]");
+    qtest_quit(qts);
+}
+
+/* What a guest does that lets slot 0 of the ACPI memory hot-plug go */
+static void eject_dimm(QTestState *qts)
+{
+    if (g_str_equal(qtest_get_arch(), "x86_64")) {
+        qtest_outl(qts, 0xa00, 0);
+        qtest_outb(qts, 0xa14, 1 << 3);
+    } else {
+        qtest_writel(qts, 0x09070000, 0);
+        qtest_writeb(qts, 0x09070014, 1 << 3);
+    }
+    qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+}
+
+/* On the command line, devices come after objects, and are what is refused */
+static void test_memory_device_first(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    QTestState *qts = numa_start(machine, MACHINE "%s"
+        "-object memory-backend-ram,id=ram5,size=128M "
+        "-object memory-backend-ram,id=ram8,size=128M "
+        "-device pc-dimm,id=dimm0,memdev=ram5,node=5 "
+        "-device virtio-mem-pci,memdev=ram8,node=8,requested-size=0",
+        dimm_args(machine));
+
+    assert_qmp_error(object_add(qts, "mem0", "gpu0", 8),
+                     MEM0 "nodeset=8-9: node 8 has a memory device");
+    assert_qmp_error(object_add(qts, "mem0", "gpu0", 5),
+                     MEM0 "nodeset=5-6: node 5 has a memory device");
+    qtest_qmp_device_del_send(qts, "dimm0");
+    eject_dimm(qts);
+    object_added(qts, "mem0", "gpu0", 5);
+    qtest_quit(qts);
+}
+
+/* The error is that of the object that is wrong, whichever else is added */
+static void test_preconfig_refused(const void *data)
+{
+    QTestState *qts = numa_start(((const NumaCase *)data)->machine,
+                                 "--preconfig " MACHINE);
+
+    object_added(qts, "mem0", "gpu0", 3);
+    assert_qmp_error(qtest_qmp(qts, "{'execute': 'x-exit-preconfig'}"),
+                     MEM0 "nodeset=3-4: node 3 has memory (128 MiB)");
+    object_added(qts, "mem1", "gpu1", 8);
+    assert_object(qts, "mem1", "[\"gpu1\", [8, 9], false]");
+    qtest_quit(qts);
+}
+
+static void test_preconfig_accepted(const void *data)
+{
+    QTestState *qts = numa_start(((const NumaCase *)data)->machine,
+                                 "--preconfig " MACHINE GPU0_OBJECT);
+
+    qtest_qmp_assert_success(qts, "{'execute': 'x-exit-preconfig'}");
+    assert_object(qts, "mem0", "[\"gpu0\", [4, 5, 6, 7], false]");
+    qtest_quit(qts);
+}
+
+static void test_unchangeable(const void *data)
+{
+    static const char *const properties[][2] = {
+        { "devid", "'gpu1'" },
+        { "nodeset", "[8]" },
+        { "generic-initiator", "true" },
+    };
+    QTestState *qts = numa_start(((const NumaCase *)data)->machine,
+                                 MACHINE GPU0_OBJECT);
+
+    for (int i = 0; i < ARRAY_SIZE(properties); i++) {
+        g_autofree char *message = g_strdup_printf(MEM0 "%s can't be changed",
+                                                   properties[i][0]);
+
+        assert_qmp_error(qtest_qmp(qts, "{'execute': 'qom-set', 'arguments': "
+                                   "{'path': '/objects/mem0', 'property': %s, "
+                                   "'value': %p}}", properties[i][0],
+                                   qobject_from_json(properties[i][1],
+                                                     &error_abort)), message);
+    }
+    assert_object(qts, "mem0", "[\"gpu0\", [4, 5, 6, 7], false]");
+    qtest_quit(qts);
+}
+
+/* The lines of "info numa" about devices are @expected */
+static void assert_info_numa(QTestState *qts, const char *expected)
+{
+    g_autofree char *info = qtest_hmp(qts, "info numa");
+    g_auto(GStrv) lines = g_strsplit(info, "\r\n", 0);
+    g_autoptr(GString) found = g_string_new("");
+
+    g_assert_cmpstr(lines[0], ==, "10 nodes");
+    for (int i = 0; lines[i]; i++) {
+        if (strstr(lines[i], "device")) {
+            g_string_append_printf(found, "%s\n", lines[i]);
+        }
+    }
+    g_assert_cmpstr(found->str, ==, expected);
+}
+
+static void test_info_numa(const void *data)
+{
+    QTestState *qts = numa_start(((const NumaCase *)data)->machine, MACHINE
+                                 OBJECT "id=mem0,devid=gpu0,nodeset=4-5 "
+                                 OBJECT "id=mem1,devid=gpu1,nodeset=9");
+
+    assert_info_numa(qts, "node 4 device: gpu0\nnode 5 device: gpu0\n"
+                     "node 9 device: gpu1\n");
+    object_del(qts, "mem0");
+    assert_info_numa(qts, "node 9 device: gpu1\n");
+    object_del(qts, "mem1");
+    assert_info_numa(qts, "");
+    qtest_quit(qts);
+}
+
+static void add_tests(const NumaMachine *machine)
+{
+    const char *prefix = "dev-mem-pxm";
+
+    for (int i = 0; i < ARRAY_SIZE(refused_cases); i++) {
+        numa_add_case(machine, "dev-mem-pxm-refused", refused_cases[i].name,
+                      test_refused, &refused_cases[i]);
+    }
+    for (int i = 0; i < ARRAY_SIZE(syntax_cases); i++) {
+        numa_add_case(machine, "dev-mem-pxm-syntax", syntax_cases[i].name,
+                      test_syntax, &syntax_cases[i]);
+    }
+    for (int i = 0; i < ARRAY_SIZE(accepted_cases); i++) {
+        numa_add_case(machine, "dev-mem-pxm-accepted", accepted_cases[i].name,
+                      test_accepted, &accepted_cases[i]);
+    }
+    numa_add_case(machine, prefix, "add-delete", test_add_delete, NULL);
+    numa_add_case(machine, prefix, "refused-and-added", test_refused_and_added,
+                  NULL);
+    numa_add_case(machine, prefix, "memory-device-first",
+                  test_memory_device_first, NULL);
+    numa_add_case(machine, prefix, "preconfig/refused", test_preconfig_refused,
+                  NULL);
+    numa_add_case(machine, prefix, "preconfig/accepted",
+                  test_preconfig_accepted, NULL);
+    numa_add_case(machine, prefix, "unchangeable", test_unchangeable, NULL);
+    numa_add_case(machine, prefix, "info-numa", test_info_numa, NULL);
+    if (g_str_equal(machine->type, "virt")) {
+        numa_add_case(machine, prefix, "kernel", test_kernel, NULL);
+    }
+    if (g_test_slow()) {
+        numa_add_case(machine, prefix, "device-types", test_device_types, NULL);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const NumaMachine *machine;
+
+    g_test_init(&argc, &argv, NULL);
+    for (int i = 0; i < ARRAY_SIZE(machine_cases); i++) {
+        const MachineCase *c = &machine_cases[i];
+        g_autofree char *path = g_strdup_printf("/dev-mem-pxm-machine/%s",
+                                                c->name);
+
+        if (g_str_equal(c->arch, qtest_get_arch())) {
+            qtest_add_data_func(path, c, test_machine);
+        }
+    }
+    /* What else is here depends on no machine: one is enough */
+    machine = numa_next_machine(NULL);
+    if (machine) {
+        qtest_add_func("/dev-mem-pxm/help", test_help);
+        add_tests(machine);
+    }
+    return g_test_run();
+}
