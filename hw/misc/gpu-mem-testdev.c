@@ -134,24 +134,25 @@ static const char *backend_id(HostMemoryBackend *backend)
 
 static bool check_backend(GpuMemTestdev *s, int i, Error **errp)
 {
+    ERRP_GUARD();
     const char *property = mem_bars[i].property;
     HostMemoryBackend *backend = s->backend[i];
     uint64_t size;
 
     if (host_memory_backend_is_mapped(backend)) {
-        error_setg(errp, "%s=%s: the backend is in use already; "
-                   "create another one", property, backend_id(backend));
+        error_setg(errp, "%s=%s: the backend is in use already", property,
+                   backend_id(backend));
+        error_append_hint(errp, "Create another one.\n");
         return false;
     }
     size = memory_region_size(host_memory_backend_get_memory(backend));
     /* PCI has smaller BARs, but a guest can't map less than a page */
     if (!is_power_of_2(size) || size < 4 * KiB) {
-        g_autofree char *is = size_to_str(size);
-        g_autofree char *other = size_to_str(MAX(pow2ceil(size), 4 * KiB));
-
-        error_setg(errp, "%s=%s: the backend has %s, but the size of a BAR is "
-                   "a power of two, here at least 4 KiB; give the backend %s",
-                   property, backend_id(backend), is, other);
+        error_setg(errp, "%s=%s: the backend has %" PRIu64 " bytes, but the "
+                   "size of a BAR is a power of two, here at least 4096",
+                   property, backend_id(backend), size);
+        error_append_hint(errp, "Give the backend size=%" PRIu64 ".\n",
+                          MAX(pow2ceil(size), 4 * KiB));
         return false;
     }
     return true;
@@ -159,14 +160,18 @@ static bool check_backend(GpuMemTestdev *s, int i, Error **errp)
 
 static bool check_backends(GpuMemTestdev *s, Error **errp)
 {
+    ERRP_GUARD();
+
     if (!s->backend[MEM]) {
-        error_setg(errp, "memdev: it is not set; create the memory, such as "
-                   "with -object memory-backend-ram, and give its id");
+        error_setg(errp, "memdev: it is not set");
+        error_append_hint(errp, "Create the memory, such as with "
+                          "-object memory-backend-ram, and give its id.\n");
         return false;
     }
     if (s->backend[RESMEM] == s->backend[MEM]) {
-        error_setg(errp, "resmemdev=%s: memdev is this backend too; "
-                   "create another one", backend_id(s->backend[RESMEM]));
+        error_setg(errp, "resmemdev=%s: memdev is this backend too",
+                   backend_id(s->backend[RESMEM]));
+        error_append_hint(errp, "Create another one.\n");
         return false;
     }
     return check_backend(s, MEM, errp) &&

@@ -8,6 +8,7 @@
 #include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "qobject/qdict.h"
+#include "qobject/qjson.h"
 #include "standard-headers/linux/pci_regs.h"
 #include "libqtest.h"
 #include "libqos/generic-pcihost.h"
@@ -487,52 +488,82 @@ static void object_del(QTestState *qts, const char *id)
                              "'arguments': {'id': %s}}", id);
 }
 
+/* A device with these backends is refused, on the command line with a hint */
 typedef struct RefusedCase {
     const char *memdev;
     const char *resmemdev;
-    const char *message;
+    const char *fact;
+    const char *hint;
 } RefusedCase;
 
 /* The start of an error about device gpu0 */
 #define GPU0 "gpu-mem-testdev device 'gpu0': "
 
+#define CREATE_MEMORY                                                   \
+    "Create the memory, such as with -object memory-backend-ram, "      \
+    "and give its id."
+
 static const RefusedCase refused_cases[] = {
+    { NULL, NULL, GPU0 "memdev: it is not set", CREATE_MEMORY },
+    { NULL, "hbm", GPU0 "memdev: it is not set", CREATE_MEMORY },
     {
-        NULL, NULL,
-        GPU0 "memdev: it is not set; create the memory, such as with "
-        "-object memory-backend-ram, and give its id",
+        "busy", NULL, GPU0 "memdev=busy: the backend is in use already",
+        "Create another one.",
     }, {
-        NULL, "hbm",
-        GPU0 "memdev: it is not set; create the memory, such as with "
-        "-object memory-backend-ram, and give its id",
+        "hbm", "busy", GPU0 "resmemdev=busy: the backend is in use already",
+        "Create another one.",
     }, {
-        "busy", NULL,
-        GPU0 "memdev=busy: the backend is in use already; create another one",
-    }, {
-        "hbm", "busy",
-        GPU0 "resmemdev=busy: the backend is in use already; "
-        "create another one",
-    }, {
-        "hbm", "hbm",
-        GPU0 "resmemdev=hbm: memdev is this backend too; create another one",
+        "hbm", "hbm", GPU0 "resmemdev=hbm: memdev is this backend too",
+        "Create another one.",
     }, {
         "odd", NULL,
-        GPU0 "memdev=odd: the backend has 3 MiB, but the size of a BAR is "
-        "a power of two, here at least 4 KiB; give the backend 4 MiB",
+        GPU0 "memdev=odd: the backend has 3145728 bytes, but the size of a BAR "
+        "is a power of two, here at least 4096",
+        "Give the backend size=4194304.",
     }, {
         "hbm", "small",
-        GPU0 "resmemdev=small: the backend has 2 KiB, but the size of a BAR is "
-        "a power of two, here at least 4 KiB; give the backend 4 KiB",
+        GPU0 "resmemdev=small: the backend has 2048 bytes, but the size of a "
+        "BAR is a power of two, here at least 4096",
+        "Give the backend size=4096.",
+    }, {
+        "page-and-byte", NULL,
+        GPU0 "memdev=page-and-byte: the backend has 4097 bytes, but the size "
+        "of a BAR is a power of two, here at least 4096",
+        "Give the backend size=8192.",
     },
 };
 
+#define REFUSED_ARGS                                                    \
+    MEM ROOT_PORT "-object memory-backend-ram,id=busy,size=1M "         \
+    "-object memory-backend-ram,id=odd,size=3M "                        \
+    "-object memory-backend-ram,id=small,size=2K "                      \
+    "-object memory-backend-ram,id=page-and-byte,size=4097 "            \
+    "-device gpu-mem-testdev,addr=5,memdev=busy "
+
+static void assert_refused_at_start(const RefusedCase *c)
+{
+    g_autoptr(QDict) arguments = device_arguments(c->memdev, c->resmemdev);
+    g_autoptr(GString) json = qobject_to_json(QOBJECT(arguments));
+    g_autofree char *command = g_strdup_printf(
+        "%s %s -accel qtest -nodefaults -display none -m 128M " REFUSED_ARGS
+        "-device '%s'", getenv("QTEST_QEMU_BINARY"), platform->machine,
+        json->str);
+    g_autofree char *expected = g_strdup_printf("%s\n%s\n", c->fact, c->hint);
+    g_autofree char *printed = NULL;
+    const char *argv[] = { "/bin/sh", "-c", command, NULL };
+    int status;
+
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_DEFAULT, NULL,
+                               NULL, NULL, &printed, &status, NULL));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    if (!g_str_has_suffix(printed, expected)) {
+        g_error("not %s, but %s", expected, printed);
+    }
+}
+
 static void test_refused(void)
 {
-    Vm *vm = vm_start(MEM ROOT_PORT
-                      "-object memory-backend-ram,id=busy,size=1M "
-                      "-object memory-backend-ram,id=odd,size=3M "
-                      "-object memory-backend-ram,id=small,size=2K "
-                      "-device gpu-mem-testdev,addr=5,memdev=busy");
+    Vm *vm = vm_start(REFUSED_ARGS);
 
     for (int i = 0; i < ARRAY_SIZE(refused_cases); i++) {
         const RefusedCase *c = &refused_cases[i];
@@ -540,7 +571,8 @@ static void test_refused(void)
             vm->qts, "{'execute': 'device_add', 'arguments': %p}",
             device_arguments(c->memdev, c->resmemdev));
 
-        g_assert_cmpstr(qdict_get_str(error, "desc"), ==, c->message);
+        g_assert_cmpstr(qdict_get_str(error, "desc"), ==, c->fact);
+        assert_refused_at_start(c);
     }
 
     /* What was refused has not taken its backends */
