@@ -21,8 +21,9 @@ static bool take_nodeset(DevMemPxmAcpi *dm, Error **errp)
     ERRP_GUARD();
     DECLARE_BITMAP(nodes, MAX_NODES) = {};
     unsigned long first, hole, last;
+    uint32List *l;
 
-    for (uint32List *l = dm->nodeset; l; l = l->next) {
+    for (l = dm->nodeset; l; l = l->next) {
         if (l->value >= MAX_NODES) {
             error_setg(errp, "nodeset: QEMU knows the nodes 0-%d, not %u",
                        MAX_NODES - 1, l->value);
