@@ -6,7 +6,9 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qobject/qdict.h"
+#include "qobject/qjson.h"
 #include "acpi-numa.h"
 
 #define DEVICES                                                         \
@@ -187,21 +189,23 @@ static void test_refused(const void *data)
     qtest_quit(qts);
 }
 
+/* A property, its value and another one, in the form of JSON */
 typedef struct PropertyCase {
-    const char *path;
+    bool cxl;
+    const char *type;
+    const char *id;
     const char *property;
-    bool is_node;
     const char *value;
     const char *other;
 } PropertyCase;
 
 static const PropertyCase property_cases[] = {
-    { "gi0", "node", true, "5", "6" },
-    { "gi0", "node", true, "5", "200" },
-    { "gi0", "pci-dev", false, "dev0", "dev1" },
-    { "gi0", "pci-dev", false, "dev0", "gpu7" },
-    { "gp0", "node", true, "7", "200" },
-    { "gp0", "pci-bus", false, "cxl0", "none" },
+    { false, "acpi-generic-initiator", "gi0", "node", "5", "6" },
+    { false, "acpi-generic-initiator", "gi0", "node", "5", "200" },
+    { false, "acpi-generic-initiator", "gi0", "pci-dev", "\"dev0\"", "'dev1'" },
+    { false, "acpi-generic-initiator", "gi0", "pci-dev", "\"dev0\"", "'gpu7'" },
+    { true, "acpi-generic-port", "gp0", "node", "7", "200" },
+    { true, "acpi-generic-port", "gp0", "pci-bus", "\"cxl0\"", "'none'" },
 };
 
 static void test_properties(const void *data)
@@ -213,33 +217,24 @@ static void test_properties(const void *data)
 
     for (int i = 0; i < ARRAY_SIZE(property_cases); i++) {
         const PropertyCase *c = &property_cases[i];
-        bool port = g_str_equal(c->path, "gp0");
+        g_autofree char *path = g_strdup_printf("/objects/%s", c->id);
         g_autofree char *message = g_strdup_printf(
-            "acpi-generic-%s object '%s': %s can't be changed",
-            port ? "port" : "initiator", c->path, c->property);
-        g_autofree char *path = g_strdup_printf("/objects/%s", c->path);
+            "%s object '%s': %s can't be changed", c->type, c->id, c->property);
         g_autoptr(QDict) rsp = NULL;
+        g_autoptr(GString) value = NULL;
 
-        if (port && !has_cxl(machine)) {
+        if (c->cxl && !has_cxl(machine)) {
             continue;
         }
-        if (c->is_node) {
-            assert_qmp_error(qtest_qmp(qts, "{'execute': 'qom-set', "
-                "'arguments': {'path': %s, 'property': %s, 'value': %d}}",
-                path, c->property, atoi(c->other)), message);
-        } else {
-            assert_qmp_error(qtest_qmp(qts, "{'execute': 'qom-set', "
-                "'arguments': {'path': %s, 'property': %s, 'value': %s}}",
-                path, c->property, c->other), message);
-        }
-        rsp = qtest_qmp(qts, "{'execute': 'qom-get', "
-                        "'arguments': {'path': %s, 'property': %s}}",
-                        path, c->property);
-        if (c->is_node) {
-            g_assert_cmpint(qdict_get_int(rsp, "return"), ==, atoi(c->value));
-        } else {
-            g_assert_cmpstr(qdict_get_str(rsp, "return"), ==, c->value);
-        }
+        assert_qmp_error(qtest_qmp(qts, "{'execute': 'qom-set', 'arguments': "
+                                   "{'path': %s, 'property': %s, 'value': %p}}",
+                                   path, c->property,
+                                   qobject_from_json(c->other, &error_abort)),
+                         message);
+        rsp = qtest_qmp(qts, "{'execute': 'qom-get', 'arguments': "
+                        "{'path': %s, 'property': %s}}", path, c->property);
+        value = qobject_to_json(qdict_get(rsp, "return"));
+        g_assert_cmpstr(value->str, ==, c->value);
     }
     qtest_system_reset(qts);
     assert_srat_generic(qts, has_cxl(machine) ? "gi5@00:20 gp7@c" :
@@ -336,6 +331,19 @@ static void test_hmat_preconfig(const void *data)
     qtest_qmp_assert_success(qts, "{'execute': 'x-exit-preconfig'}");
     assert_srat_generic(qts, "gi2@00:28 gi5@00:20");
     assert_hmat(qts, "0 1 2 5: 0-0=10 5-1=70");
+    qtest_quit(qts);
+}
+
+static void test_preconfig_refused(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    QTestState *qts = numa_start(machine, "--preconfig " EMPTY_ARGS DEVICES);
+
+    initiator_add(qts, "gi2", "dev0", 2);
+    initiator_add(qts, "gi7", "none", 7);
+    assert_qmp_error(qtest_qmp(qts, "{'execute': 'x-exit-preconfig'}"),
+                     "acpi-generic-initiator object 'gi7': pci-dev=none: there "
+                     "is no such PCI device");
     qtest_quit(qts);
 }
 
@@ -442,6 +450,8 @@ static void add_tests(const NumaMachine *machine)
     numa_add_case(machine, prefix, "properties", test_properties, NULL);
     numa_add_case(machine, prefix, "hmat/running", test_hmat, NULL);
     numa_add_case(machine, prefix, "hmat/preconfig", test_hmat_preconfig, NULL);
+    numa_add_case(machine, prefix, "refused/preconfig", test_preconfig_refused,
+                  NULL);
     numa_add_case(machine, prefix, "unplugged", test_unplugged, NULL);
     numa_add_case(machine, prefix, "incoming/at-once", test_incoming, NULL);
     numa_add_case(machine, prefix, "incoming/defer", test_incoming, "defer");
