@@ -18,7 +18,7 @@ NAME, STRING, SCOPE, BUFFER, PACKAGE, VAR_PACKAGE, METHOD, EXTENDED = \
 CONSTANTS = {0x00: 0, 0x01: 1, 0xff: (1 << 64) - 1}
 INTEGER_BYTES = {0x0a: 1, 0x0b: 2, 0x0c: 4, 0x0e: 8}
 MUTEX, REGION, FIELD, DEVICE, PROCESSOR = 0x01, 0x80, 0x81, 0x82, 0x83
-PREDEFINED = '\\_SB', '\\_GPE'
+PREDEFINED = '\\', '\\_SB', '\\_GPE'
 
 
 @dataclasses.dataclass

@@ -41,14 +41,16 @@ VIRT = Board(
     ('read', 'write'), 0x09020010, 1 * GIB, 0x4010000000,
     options=('iommu=smmuv3',))
 PC = Board(
-    'pc', 'pc-i440fx-', (), 'pci.0', range(2, 32), False,
+    'pc', 'pc-i440fx-',
+    ('-bios', 'bios', '-global', 'apic-common.vapic=off'), 'pci.0', range(2, 32), False,
     {'pxb': 'PC'}, range(1, 256),
     ('pci-bridge', 'i82801b11-bridge'), 'pci-bridge',
     ('isa-debug-exit', 'nvme-subsys'), 0, (0xe0000000, 0xc0000000), 8,
     ('in', 'out'), 0x514, 0x10000, 0xcf8, 0xae00,
     dimms=True)
 Q35 = dataclasses.replace(
-    VIRT, type='q35', stem='pc-q35-', arguments=(), root_slots=range(1, 31),
+    VIRT, type='q35', stem='pc-q35-', arguments=PC.arguments,
+    root_slots=range(1, 31),
     expanders={'pxb-pcie': 'PC', 'pxb-cxl': 'CL'},
     expander_numbers=range(256), not_pci=PC.not_pci,
     ram_base=0, ram_split=(0xb0000000, 0x80000000), max_cpus=288,

@@ -266,10 +266,11 @@ class Life:
             sorted(machine.owned_nodes()) if machine.owners() and
             rng.random() < 0.4 else [node.number for node in machine.nodes])
         backend = f'{device.id}-ram'
-        qemu.must('object-add', qom_type='memory-backend-ram', id=backend,
-                  size=MEMORY_DEVICE_MIB * MIB)
+        qemu.must('object-add', **{'qom-type': 'memory-backend-ram'},
+                  id=backend, size=MEMORY_DEVICE_MIB * MIB)
         expected = faults.memory_device_faults(machine, device)
-        reply = qemu.command('device_add', **device.arguments(),
+        reply = qemu.command('device_add',
+                             **device.arguments(machine.board.root_bus),
                              memdev=backend, node=device.memory_node)
         check_reply('device_add', reply, expected)
         if expected:
@@ -310,10 +311,11 @@ class Life:
                      if obj.device not in machine.devices]
         name = rng.choice(unplugged) if unplugged and rng.random() < 0.8 \
             else f'new{self.numbers}'
+        given = {}
         if parent in self.plug_parents() and rng.random() < 0.25:
             device = Device(name, machine.board.plug_bridge, Kind.BRIDGE)
             if device.driver == 'pci-bridge':
-                device.properties = f'chassis_nr={100 + self.numbers},shpc=on'
+                given = {'chassis_nr': 100 + self.numbers, 'shpc': True}
         else:
             driver, properties = rng.choice(PLUGGABLE)
             device = Device(name, driver, Kind.ENDPOINT, properties=properties)
@@ -321,7 +323,8 @@ class Life:
         device.parent = parent
         device.slot = rng.choice([slot for above, slot in places
                                   if above is parent])
-        self.qemu.must('device_add', **device.arguments())
+        self.qemu.must('device_add', **given,
+                       **device.arguments(machine.board.root_bus))
         machine.devices[name] = device
         return True
 

@@ -15,6 +15,7 @@ import time
 
 COMMON = ['-accel', 'qtest', '-display', 'none', '-nodefaults', '-qmp',
           'stdio']
+BIOS_SIZE = 64 << 10
 # What a QEMU with AddressSanitizer prints at its start, whatever it runs
 SANITIZER_NOTE = re.compile(
     r"(?m)^==\d+==WARNING: ASan doesn't fully support makecontext.*\n")
@@ -94,13 +95,16 @@ class Qemu:
         path = os.path.join(self.folder.name, 'qtest')
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
+        # PCs don't start without one, though it doesn't run
+        with open(os.path.join(self.folder.name, 'bios'), 'wb') as bios:
+            bios.truncate(BIOS_SIZE)
         self.listener.listen()
         ours, theirs = socket.socketpair()
         self.qmp = Line(ours, self.deadline)
         with theirs:
             self.process = subprocess.Popen(
-                [binary, *arguments, '-qtest', f'unix:{path}',
-                 '-qtest-log', '/dev/null'],
+                [os.path.abspath(binary), *arguments, '-qtest', f'unix:{path}',
+                 '-qtest-log', '/dev/null'], cwd=self.folder.name,
                 stdin=theirs, stdout=theirs, stderr=self.errors)
 
     def __enter__(self) -> 'Qemu':
@@ -157,9 +161,7 @@ class Qemu:
 
     def command(self, name: str, **arguments) -> dict:
         """The reply: with 'return' or with 'error'"""
-        names = {key.replace('_', '-'): value
-                 for key, value in arguments.items()}
-        request = json.dumps({'execute': name, 'arguments': names})
+        request = json.dumps({'execute': name, 'arguments': arguments})
         self.log.append(request)
         self.qmp.send(request.encode() + b'\n')
         while True:
