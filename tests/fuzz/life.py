@@ -94,7 +94,8 @@ class Life:
             if not obj or self.rng.random() < 0.3:
                 _, obj = self.objects.faulty(kinds)
             self.add(obj, faults.completion_faults(self.machine, obj))
-            if self.rng.random() < 0.2:
+            self.add_latency(obj)
+            if self.rng.random() < 0.3:
                 self.step_delete()
         return faults.late_faults(self.machine)
 
@@ -103,6 +104,18 @@ class Life:
         check_reply('object-add', reply, expected)
         if not expected:
             self.machine.objects.append(obj)
+
+    def add_latency(self, obj: NodeObject) -> None:
+        """As -numa hmat-lb; it stays when the object goes"""
+        machine = self.machine
+        if machine.hmat and obj in machine.objects and \
+                obj.is_initiator() and (obj.nodes[0], 0) not in \
+                machine.latencies:
+            machine.latencies.add((obj.nodes[0], 0))
+            self.qemu.must('set-numa-node', type='hmat-lb', target=0,
+                           initiator=obj.nodes[0], hierarchy='memory',
+                           latency=self.rng.randint(1, 200),
+                           **{'data-type': 'access-latency'})
 
     # The steps: each returns whether the machine has an occasion for it
 

@@ -125,6 +125,9 @@ class NodeObject:
         """Are its nodes for the memory of its device, and for nothing else?"""
         return bool(self.type.names)
 
+    def is_initiator(self) -> bool:
+        return self.type is INITIATOR or bool(self.initiator)
+
     def is_json(self) -> bool:
         return self.text.startswith('{')
 

@@ -94,7 +94,7 @@ def affinities(machine: Machine) -> list[Affinity]:
         device = machine.devices[obj.device]
         if obj.type is PORT:
             handle = (device.bus_nr,)
-        elif obj.type is INITIATOR or obj.initiator:
+        elif obj.is_initiator():
             handle = device.bus_number(), device.devfn
         else:
             continue

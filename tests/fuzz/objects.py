@@ -379,7 +379,7 @@ def add_latencies(machine: Machine, rng: random.Random) -> None:
     """From the nodes of objects that make them initiators"""
     for obj in machine.objects:
         node = rng.choice(obj.nodes)
-        if machine.hmat and (obj.initiator or obj.type is INITIATOR) and \
+        if machine.hmat and obj.is_initiator() and \
                 (node, 0) not in machine.latencies:
             machine.latencies.add((node, 0))
             machine.numa_options.append([
