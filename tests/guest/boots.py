@@ -105,6 +105,8 @@ def initiator_boots(arch):
             memory(range(2, 14), {2: 1024, 6: 1024, 10: 1024}),
             numactl({2: 1024, 6: 1024, 10: 1024})),
             every_kernel=True),
+        # Linux counts the nodes of initiators before those of memory: where
+        # not all are both, those of the first GPU have to be
         Boot('initiators-below-pxb', Machine(
             arch=arch, gpus=2, nodes=7, places=(PXB, PXB),
             options=('generic-initiator=on', 'generic-initiator=off')), (

@@ -35,7 +35,8 @@ from places import PXB              # noqa: E402
 from tap import Tap                 # noqa: E402
 
 STATE_WITHIN = 60       # seconds; libvirt hears of QEMU's end by itself
-# A guest that is to run on has a shell that waits for input
+# A guest that is to run on has a shell.  It is idle once that has its prompt:
+# only then is it sure to notice what is done to its devices.
 SHELL = '/bin/sh'
 PROMPT = b'/ # '
 LOG_TAIL = 40
