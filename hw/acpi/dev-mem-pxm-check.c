@@ -30,8 +30,8 @@ PCIDevice *dev_mem_pxm_acpi_device(DevMemPxmAcpi *dm, Error **errp)
     if (!dev) {
         error_setg(errp, "devid=%s: there is no such device", dm->devid);
         error_append_hint(errp, "Give id=%s to the -device option of the "
-                          "device that is meant. One that is hidden at start, "
-                          "as a failover primary is, can't be meant.\n",
+                          "device that is meant. A failover primary can't be "
+                          "used: it is hidden at start.\n",
                           dm->devid);
         return NULL;
     }
@@ -142,7 +142,9 @@ bool dev_mem_pxm_acpi_check(DevMemPxmAcpi *dm, Error **errp)
                           "it has -kernel.\n");
         return false;
     }
-    return ((may_be_gone && !plugged_device(dm)) ||
-            dev_mem_pxm_acpi_device(dm, errp)) &&
-           check_nodes(dm, ms, errp);
+    if (!(may_be_gone && !plugged_device(dm)) &&
+        !dev_mem_pxm_acpi_device(dm, errp)) {
+        return false;
+    }
+    return check_nodes(dm, ms, errp);
 }

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/acpi/aml-build.h"
+#include "hw/acpi/pci.h"
 #include "hw/acpi/srat-empty-nodes.h"
 #include "system/numa.h"
 #include "trace.h"
@@ -21,7 +22,7 @@ static bool is_empty(MachineState *ms, int node)
     }
     return MACHINE_GET_CLASS(ms)->srat_empty_nodes && info->present &&
            !info->node_mem && !info->has_cpu &&
-           !info->generic_initiators && !info->generic_ports;
+           !acpi_has_generic_initiator(info) && !info->generic_ports;
 }
 
 static int device_memory_node(MachineState *ms)

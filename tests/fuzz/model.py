@@ -48,7 +48,7 @@ def described_nodes(machine: Machine) -> set[int]:
     owned = machine.owned_nodes()
     if not machine.newest:
         return owned
-    generic = machine.nodes_of(INITIATOR, PORT)
+    generic = {found.node for found in affinities(machine)}
     return owned | {node.number for node in machine.nodes
                     if node.is_empty() and node.number not in generic}
 

@@ -66,8 +66,7 @@ static const RefusedCase refused_cases[] = {
         "devid/unknown", "", "{'devid': 'gpu7', 'nodeset': [4]}",
         MEM0 "devid=gpu7: there is no such device",
         "Give id=gpu7 to the -device option of the device that is meant. "
-        "One that is hidden at start, as a failover primary is, can't be "
-        "meant.",
+        "A failover primary can't be used: it is hidden at start.",
     }, {
         /* An id is not a path, and not the id of an object either */
         "devid/object", "", "{'devid': 'ram0', 'nodeset': [4]}",
@@ -80,8 +79,7 @@ static const RefusedCase refused_cases[] = {
         "{'devid': 'net1', 'nodeset': [4]}",
         MEM0 "devid=net1: there is no such device",
         "Give id=net1 to the -device option of the device that is meant. "
-        "One that is hidden at start, as a failover primary is, can't be "
-        "meant.",
+        "A failover primary can't be used: it is hidden at start.",
     }, {
         "devid/not-pci",
         "-device virtio-serial-pci -device virtserialport,id=port0 ",

@@ -143,6 +143,22 @@ static void test_while_running(const void *data)
     qtest_quit(qts);
 }
 
+/* Also when the device of the initiator is gone: a node must not be lost */
+static void test_device_unplugged(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    g_autofree char *device = numa_slot_device(machine, "slot-dev");
+    QTestState *qts = numa_start(machine, "%s %s" EMPTY_ARGS
+                                 INITIATOR "id=gi0,pci-dev=slot-dev,node=4",
+                                 machine->slot_args, device);
+
+    assert_srat_memory(qts, "m0-1 e2-3 e5-9");
+    numa_unplug(machine, qts, "slot-dev");
+    qtest_system_reset(qts);
+    assert_srat_memory(qts, "m0-1 e2-9");
+    qtest_quit(qts);
+}
+
 #ifdef CONFIG_TRACE_LOG
 static void test_trace(const void *data)
 {
@@ -177,6 +193,8 @@ static void add_tests(const NumaMachine *machine)
     if (machine->initiators) {
         numa_add_case(machine, prefix, "while-running", test_while_running,
                       NULL);
+        numa_add_case(machine, prefix, "device-unplugged",
+                      test_device_unplugged, NULL);
     }
 #ifdef CONFIG_TRACE_LOG
     numa_add_case(machine, prefix, "trace", test_trace, NULL);

@@ -21,9 +21,12 @@
  *
  * If @node is empty, append its Memory Affinity Structure, Enabled and Hot
  * Pluggable: with the range for DIMMs if @node has that, else with base and
- * length 0.  Empty is a node without boot memory, CPUs, generic initiators and
- * generic ports, unless the machine type is older than these entries, and a
- * node that a dev-mem-pxm-acpi object has.
+ * length 0.
+ *
+ * A node is empty if it has neither boot memory nor CPUs, and neither generic
+ * initiators nor generic ports, which have an entry of another type.  Machine
+ * types that are older than these entries have no empty nodes.
+ * On every type, the nodes of a dev-mem-pxm-acpi object are empty ones.
  *
  * To be called for each node in ascending order, where the SRAT builder
  * describes the node's boot memory: operating systems number their nodes in the
