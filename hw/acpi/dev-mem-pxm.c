@@ -11,9 +11,9 @@
 #include "qom/object_interfaces.h"
 #include "hw/acpi/dev-mem-pxm.h"
 
-static const char *object_id(Object *obj)
+static const char *object_id(const DevMemPxmAcpi *dm)
 {
-    return object_get_canonical_path_component(obj);
+    return object_get_canonical_path_component(OBJECT(dm));
 }
 
 static bool take_nodeset(DevMemPxmAcpi *dm, Error **errp)
@@ -72,23 +72,26 @@ static bool check_others(const DevMemPxmAcpi *dm, const NumaState *numa,
     ERRP_GUARD();
 
     for (uint32_t i = 0; i < MAX_NODES; i++) {
-        Object *other = numa->nodes[i].owner;
+        const DevMemPxmAcpi *other = (DevMemPxmAcpi *)numa->nodes[i].owner;
+        uint32_t shared;
 
         if (!other) {
             continue;
         }
-        if (g_str_equal(dm->devid, DEV_MEM_PXM_ACPI(other)->devid)) {
+        if (g_str_equal(dm->devid, other->devid)) {
             error_setg(errp, "devid=%s: object '%s' is for this device too",
                        dm->devid, object_id(other));
             error_append_hint(errp, "A device takes one object, with all its "
                               "nodes.\n");
             return false;
         }
-        if (i - dm->first_node < dm->num_nodes) {
+        shared = MAX(dm->first_node, other->first_node);
+        i = dev_mem_pxm_acpi_last_node(other);
+        if (shared <= MIN(dev_mem_pxm_acpi_last_node(dm), i)) {
             g_autofree char *nodeset = dev_mem_pxm_acpi_nodeset_str(dm);
 
             error_setg(errp, "nodeset=%s: object '%s' has node %u too",
-                       nodeset, object_id(other), i);
+                       nodeset, object_id(other), shared);
             error_append_hint(errp, "Give each object nodes of its own.\n");
             return false;
         }
