@@ -166,17 +166,20 @@ static const Topology topologies[] = {
         "PC80.S00.S00:6+4 PCC0.S10.S00:2+4", "gi2-5@c8:00 gi6-9@81:00",
         { { 128, 0, 129, 129 }, { 192, 0x10, 200, 200 } },
     }, {
-        /* On arm virt QEMU's own interrupt links are twice there */
+        /*
+         * Below two host bridges, but with one bus number and slot.  On arm
+         * virt QEMU's own interrupt links are declared twice there.
+         */
         "pxb-of-bus-0", ON_Q35,
         "-device edu,id=gpu0,bus=pcie.0,addr=5 "
         "-device pxb-pcie,id=pxb0,bus=pcie.0,addr=8 "
-        "-device pcie-root-port,id=rp0,bus=pxb0,addr=0,chassis=1 "
+        "-device pcie-root-port,id=rp0,bus=pxb0,addr=5,chassis=1 "
         "-device pcie-pci-bridge,id=br0,bus=rp0 "
         "-device edu,id=gpu1,bus=br0,addr=1 -device edu,id=gpu2,bus=br0,addr=2 "
         OBJECT "id=mem0,devid=gpu1,nodeset=2-4 "
         OBJECT "id=mem1,devid=gpu0,nodeset=5-6 "
         OBJECT "id=mem2,devid=gpu2,nodeset=7-9",
-        "PC00.S00.S00.S08:2+3 PC00.S00.S00.S10:7+3 PCI0.S28:5+2", "",
+        "PC00.S28.S00.S08:2+3 PC00.S28.S00.S10:7+3 PCI0.S28:5+2", "",
     }, {
         "pcie-pci-bridge", ON_EXPRESS,
         "-device pcie-pci-bridge,id=br0,addr=7 "
