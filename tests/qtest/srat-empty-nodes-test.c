@@ -115,12 +115,13 @@ static void test_old_type(const void *data)
     if (g_str_equal(qtest_get_arch(), "x86_64")) {
         const char *at = empty->args;
         int nodes = CPU_NODES;
+        int enabled = CPU_NODES + 1 + has_ram2(empty);
 
         while ((at = strstr(at, "-numa node"))) {
             at++;
             nodes++;
         }
-        assert_srat_disabled(qts, nodes + 2 - (CPU_NODES + has_ram2(empty) + 1));
+        assert_srat_disabled(qts, nodes + 2 - enabled);
     }
     qtest_quit(qts);
 }
