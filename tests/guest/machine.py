@@ -16,6 +16,9 @@ CPU_NODES = 2
 NODE_MB = 1024
 DEFAULT_NODES = 8           # one for each partition that a GPU can have
 KVM_CREATE_VM = 0xAE01
+# One thread for all CPUs: with more, one CPU can change the memory map under
+# another, which QEMU 10.0 ends with an assertion (iotlb_to_section).
+TCG = 'tcg,thread=single'
 
 
 class MachineError(Exception):
@@ -168,7 +171,7 @@ class Machine:
 
         accel = (['-accel', 'kvm', '-cpu', 'host']
                  if self.arch is ARM64 and have_kvm() else
-                 ['-accel', 'tcg', '-cpu', self.arch.cpu])
+                 ['-accel', TCG, '-cpu', self.arch.cpu])
         hmat = ',hmat=on' if self.performance else ''
         args = [qemu, '-machine', f'{self.arch.machine}{hmat}', *accel,
                 *self._numa_args(),

@@ -12,6 +12,7 @@ import time
 
 import guest
 from arch import AMD64, ARM64
+from machine import TCG
 
 RAM = '4G'                  # the inner machines' is pinned in it
 COMMAND = 'qemu-command'
@@ -163,11 +164,9 @@ def _command(files, inner, device_mb):
         return os.path.join(files.outer_dir, name).replace(',', ',,')
 
     # The inner QEMU maps its BARs for DMA where the guest has them: beyond
-    # what the IOMMU has by default.  One thread for all: with more, one CPU can
-    # change the memory map under another, which QEMU 10.0 ends with an assertion
-    # (iotlb_to_section).
+    # what the IOMMU has by default.
     args = [files.qemu, '-machine', AMD64.machine,
-            '-accel', 'tcg,thread=single', '-cpu', AMD64.cpu,
+            '-accel', TCG, '-cpu', AMD64.cpu,
             '-smp', '1', '-m', RAM,
             *AMD64.firmware(lambda name: os.path.join(files.guest_dir, name)),
             '-nodefaults', '-no-reboot', '-display', 'none',
