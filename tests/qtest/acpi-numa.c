@@ -157,6 +157,12 @@ void numa_unplug(const NumaMachine *machine, QTestState *qts, const char *id)
     qtest_qmp_eventwait(qts, "DEVICE_DELETED");
 }
 
+void numa_object_del(QTestState *qts, const char *id)
+{
+    qtest_qmp_assert_success(qts, "{'execute': 'object-del', "
+                             "'arguments': {'id': %s}}", id);
+}
+
 QPCIBus *numa_pci_bus(NumaPciBus *bus, QTestState *qts)
 {
     if (g_str_equal(qtest_get_arch(), "x86_64")) {

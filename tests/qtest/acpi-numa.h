@@ -102,6 +102,9 @@ char *numa_slot_device(const NumaMachine *machine, const char *id);
 void numa_plug(const NumaMachine *machine, QTestState *qts, const char *id);
 void numa_unplug(const NumaMachine *machine, QTestState *qts, const char *id);
 
+/* Delete the object @id of -object or object-add */
+void numa_object_del(QTestState *qts, const char *id);
+
 /* Storage of numa_pci_bus() */
 typedef union NumaPciBus {
     QGenericPCIBus generic;

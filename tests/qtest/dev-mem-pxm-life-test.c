@@ -40,12 +40,6 @@ static void object_added(QTestState *qts, const char *id, const char *devid,
     qobject_unref(rsp);
 }
 
-static void object_del(QTestState *qts, const char *id)
-{
-    qtest_qmp_assert_success(qts, "{'execute': 'object-del', "
-                             "'arguments': {'id': %s}}", id);
-}
-
 static void assert_tables(QTestState *qts, const char *dsdt,
                           const char *generic)
 {
@@ -64,7 +58,7 @@ static void test_object_added_and_deleted(const void *data)
     assert_tables(qts, "", "");
     qtest_system_reset(qts);
     assert_tables(qts, "PCI0.S20:2+2", "gi2-3@00:20");
-    object_del(qts, "mem0");
+    numa_object_del(qts, "mem0");
     qtest_system_reset(qts);
     assert_tables(qts, "", "");
     qtest_quit(qts);
@@ -83,7 +77,7 @@ static void test_hmat(const void *data)
     for (int i = 0; i < 2; i++) {
         assert_tables(qts, "PCI0.S20:4+2", "gi4-5@00:20");
         assert_hmat(qts, "0 1 4 5: 0-0=10 4-1=60");
-        object_del(qts, "mem0");
+        numa_object_del(qts, "mem0");
         qtest_system_reset(qts);
         assert_tables(qts, "", "");
         assert_hmat(qts, "0 1: 0-0=10");
@@ -102,10 +96,10 @@ static void test_hmat_preconfig(const void *data)
     QTestState *qts = numa_start(machine_of(data), "--preconfig "
                                  EMPTY_ARGS HMAT_ARGS);
 
-    object_del(qts, "mem0");
+    numa_object_del(qts, "mem0");
     object_added(qts, "mem1", "gpu0", 8);
     qobject_unref(object_add(qts, "mem2", "gpu0", 2));
-    object_del(qts, "mem1");
+    numa_object_del(qts, "mem1");
     object_added(qts, "mem3", "gpu0", 6);
     qtest_qmp_assert_success(qts, "{'execute': 'x-exit-preconfig'}");
     assert_tables(qts, "PCI0.S20:6+2", "gi6-7@00:20");
@@ -316,7 +310,7 @@ static void test_snapshot(const void *data)
     add_image(qts, name);
     assert_tables(qts, "PCI0.S20:2+2", "");
     assert_hmp(qts, "savevm with");
-    object_del(qts, "mem0");
+    numa_object_del(qts, "mem0");
     qtest_system_reset(qts);
     assert_tables(qts, "", "");
 

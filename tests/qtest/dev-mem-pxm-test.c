@@ -476,12 +476,6 @@ static void object_added(QTestState *qts, const char *id, const char *devid,
     qobject_unref(rsp);
 }
 
-static void object_del(QTestState *qts, const char *id)
-{
-    qtest_qmp_assert_success(qts, "{'execute': 'object-del', "
-                             "'arguments': {'id': %s}}", id);
-}
-
 static void test_add_delete(const void *data)
 {
     QTestState *qts = numa_start(((const NumaCase *)data)->machine, MACHINE);
@@ -490,7 +484,7 @@ static void test_add_delete(const void *data)
     for (int i = 0; i < 2; i++) {
         object_added(qts, "mem0", "gpu0", 4);
         assert_object(qts, "mem0", "[\"gpu0\", [4, 5], false]");
-        object_del(qts, "mem0");
+        numa_object_del(qts, "mem0");
     }
     qtest_quit(qts);
 }
@@ -615,9 +609,9 @@ static void test_info_numa(const void *data)
 
     assert_info_numa(qts, "node 4 device: gpu0\nnode 5 device: gpu0\n"
                      "node 9 device: gpu1\n");
-    object_del(qts, "mem0");
+    numa_object_del(qts, "mem0");
     assert_info_numa(qts, "node 9 device: gpu1\n");
-    object_del(qts, "mem1");
+    numa_object_del(qts, "mem1");
     assert_info_numa(qts, "");
     qtest_quit(qts);
 }

@@ -46,12 +46,6 @@ static void initiator_add(QTestState *qts, const char *id, const char *dev,
     qobject_unref(rsp);
 }
 
-static void object_del(QTestState *qts, const char *id)
-{
-    qtest_qmp_assert_success(qts, "{'execute': 'object-del', "
-                             "'arguments': {'id': %s}}", id);
-}
-
 typedef struct OrderCase {
     const char *name;
     bool cxl;
@@ -301,8 +295,8 @@ static void test_hmat(const void *data)
                   "0 1 2 4 5: 0-0=10 4-1=60 5-1=70");
 
     /* The values of an initiator that is gone are none of another's */
-    object_del(qts, "gi2");
-    object_del(qts, "gi4");
+    numa_object_del(qts, "gi2");
+    numa_object_del(qts, "gi4");
     assert_tables(qts, "gi5@00:20", "0 1 5: 0-0=10 5-1=70");
     qobject_unref(object_add(qts, "acpi-generic-initiator", "gi6", "pci-dev",
                              "none", 6));
@@ -313,7 +307,7 @@ static void test_hmat(const void *data)
 
     /* One of two on a node is enough */
     initiator_add(qts, "gi4b", "dev0", 4);
-    object_del(qts, "gi4");
+    numa_object_del(qts, "gi4");
     assert_tables(qts, "gi4-5@00:20", "0 1 4 5: 0-0=10 4-1=60 5-1=70");
     qtest_quit(qts);
 }
@@ -324,9 +318,9 @@ static void test_hmat_preconfig(const void *data)
     QTestState *qts = numa_start(machine, "--preconfig " EMPTY_ARGS DEVICES
                                  INITIATORS HMAT_ARGS);
 
-    object_del(qts, "gi4");
+    numa_object_del(qts, "gi4");
     initiator_add(qts, "gi6", "none", 6);
-    object_del(qts, "gi6");
+    numa_object_del(qts, "gi6");
     initiator_add(qts, "gi2", "dev1", 2);
     qtest_qmp_assert_success(qts, "{'execute': 'x-exit-preconfig'}");
     assert_srat_generic(qts, "gi2@00:28 gi5@00:20");
