@@ -113,7 +113,7 @@ help:
 	@echo "make series         write the four patch series (OUT=$(BUILD)/series)"
 	@echo "make check-series   apply, compile and test them patch by patch"
 	@echo "make check-regress  run QEMU's own qtests without this tree and with it"
-	@echo "make check-targets  compile three targets by gcc and by clang"
+	@echo "make check-targets  compile all targets by gcc and by clang"
 	@echo "make clean          remove what was built, keep what was fetched"
 	@echo "make distclean      remove the build folder"
 	@echo "BASE=10.2 with any of these takes another QEMU, in build-10.2."
