@@ -10,9 +10,11 @@ ifneq ($(BASE),)
 BUILD := $(CURDIR)/build-$(notdir $(BASE:/=))
 endif
 
-# make run: how many GPUs, how many nodes each, what QEMU is given besides
+# make run: how many GPUs, how many nodes each, in how many of them the memory
+# is, what QEMU is given besides
 GPUS := 1
 NODES :=
+PARTITIONS :=
 QEMU_ARGS :=
 
 # make fuzz: how many random machines, from which seed
@@ -43,7 +45,8 @@ run: all
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
 	@tests/guest/run.py --qemu $(BUILD)/qemu-system-aarch64 \
 	    --guest $(GUEST) --out $(BUILD)/run --gpus $(GPUS) \
-	    $(if $(NODES),--nodes $(NODES)) -- $(QEMU_ARGS)
+	    $(if $(NODES),--nodes $(NODES)) \
+	    $(if $(PARTITIONS),--partitions $(PARTITIONS)) -- $(QEMU_ARGS)
 
 check: $(BUILD)/build.ninja
 	@scripts/host-packages $(BUILD) docs tests
@@ -102,7 +105,8 @@ distclean:
 help:
 	@echo "make                build $(BUILD)/qemu-system-aarch64"
 	@echo "make run            boot a guest that onlines GPU memory in its nodes"
-	@echo "                    (GPUS=1, NODES=8: for each GPU, QEMU_ARGS='...')"
+	@echo "                    (GPUS=1; of each GPU: NODES=8, PARTITIONS=8;"
+	@echo "                    QEMU_ARGS='...')"
 	@echo "make check          run all tests"
 	@echo "make fuzz           run random machines (N=10000, SEED=random)"
 	@echo "make bench          measure what the tables cost, beside other objects"

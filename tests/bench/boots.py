@@ -68,7 +68,8 @@ def main():
     parser.add_argument('--pairs', type=int, required=True, metavar='N')
     args = parser.parse_args()
 
-    command = machine.Machine(nodes=EMPTY_NODES).command(args.qemu, args.guest)
+    command = machine.Machine(nodes=EMPTY_NODES).command(
+        args.qemu, args.guest, args.out)
     commands = {'with': command, 'without': without_nodes(command)}
     seconds = {name: [] for name in commands}
     try:

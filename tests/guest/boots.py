@@ -10,6 +10,7 @@ from checks import (
 from initiator_checks import (
     before_memory, initiator_checks, srat_initiators, sysfs_initiators)
 from machine import Machine
+from memory_checks import partitions_change, patterns
 from memory_devices import MemoryDevice
 from numa_checks import (
     distances, hmat_accepted, hmat_read, hmat_table, initiators, plug_range)
@@ -75,6 +76,18 @@ def peers_objects(arch, nodes):
         sysfs_initiators(*initiators),
         distances(rows)),
         every_kernel=True, whole=False)
+
+
+def partitions(name, further, check, **options):
+    """GPUs whose memory is in equal parts in their first nodes."""
+    vm = Machine(further=further, **options)
+    mb = {node: vm.partition_mb() for gpu in range(vm.gpus)
+          for node in vm.gpu_nodes(gpu)[:vm.partitions]}
+    return Boot(name, vm, (
+        check(vm),
+        memory(vm.empty_nodes(), mb),
+        numactl(mb)),
+        every_kernel=True)
 
 
 def general_object(arch):
@@ -183,7 +196,11 @@ VIRT_BOOTS = (
         same_hmat_as='hmat-of-objects'),
     *initiator_boots(ARM64),
     general_object(ARM64),
+    partitions('partitions-change', 'partitions', partitions_change,
+               nodes=8, partitions=8),
     # Debian's kernel has room for 7 nodes each, beside those with CPUs
+    partitions('patterns', 'patterns', patterns,
+               gpus=2, nodes=7, partitions=4),
     peers_objects(ARM64, nodes=7),
 )
 
@@ -201,6 +218,10 @@ PC_BOOTS = (
         every_kernel=True),
     *initiator_boots(AMD64),
     general_object(AMD64),
+    partitions('partitions-change', 'partitions', partitions_change,
+               arch=AMD64, gpus=2, nodes=8, partitions=8),
+    partitions('patterns', 'patterns', patterns,
+               arch=AMD64, gpus=2, nodes=8, partitions=8),
     peers_objects(AMD64, nodes=8),
 )
 

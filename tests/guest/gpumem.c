@@ -4,11 +4,16 @@
  *
  * QEMU's gpu-mem-testdev plays the GPU: its BAR4 is memory that the guest can
  * use.  The driver learns from the device's _DSD which proximity domains are
- * the GPU's own and adds the memory to the NUMA node of the first one.
+ * the GPU's own.  It splits the memory into equal partitions and adds each to
+ * the NUMA node of one domain: as many as the module's parameter "partitions"
+ * says, then as many as are written to the device's attribute of that name.
  */
 #include <linux/acpi.h>
+#include <linux/log2.h>
+#include <linux/memory.h>
 #include <linux/memory_hotplug.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/numa.h>
 #include <linux/pci.h>
 #include <linux/property.h>
@@ -16,10 +21,25 @@
 #define GPUMEM_VENDOR 0x1234
 #define GPUMEM_DEVICE 0x11ea
 #define GPUMEM_BAR 4
+#define GPUMEM_MAX_PARTITIONS 8
+
+static unsigned int partitions = 1;
+module_param(partitions, uint, 0444);
+MODULE_PARM_DESC(partitions, "how many each GPU has at first: 0, 1, 2, 4, 8");
 
 struct gpumem_range {
     u64 start;
     u64 count;
+};
+
+/* A GPU; the partitions change under the lock */
+struct gpumem {
+    struct device *dev;
+    struct mutex lock;
+    struct gpumem_range domains;
+    u64 start;                  /* of the memory: its physical address */
+    u64 size;                   /* in bytes */
+    unsigned int partitions;
 };
 
 static int gpumem_read(struct device *dev, const char *name, u64 *value)
@@ -143,49 +163,164 @@ static int gpumem_check_initiators(struct pci_dev *pdev,
     return 0;
 }
 
+static int gpumem_add(struct gpumem *gpu, unsigned int index,
+                      unsigned int of)
+{
+    int node = pxm_to_node(gpu->domains.start + index);
+    u64 size = gpu->size / of;
+    u64 start = gpu->start + index * size;
+    int ret = add_memory_driver_managed(node, start, size,
+                                        "System RAM (gpumem)", MHP_NONE);
+
+    if (ret) {
+        dev_err(gpu->dev, "adding %llu MiB at 0x%llx to node %d failed "
+                "(error %d)\n", size >> 20, start, node, ret);
+    }
+    return ret;
+}
+
+/* Fails where the memory is in use and can't be moved, or by a signal */
+static int gpumem_remove(struct gpumem *gpu, unsigned int index,
+                         unsigned int of)
+{
+    u64 size = gpu->size / of;
+    u64 start = gpu->start + index * size;
+    int ret = offline_and_remove_memory(start, size);
+
+    if (ret) {
+        dev_err(gpu->dev, "removing %llu MiB at 0x%llx failed (error %d)\n",
+                size >> 20, start, ret);
+    }
+    return ret;
+}
+
+/* What can't be done whole is undone, as far as that goes. */
+static int gpumem_remove_all(struct gpumem *gpu)
+{
+    unsigned int of = gpu->partitions;
+    unsigned int i;
+    int ret;
+
+    for (i = 0; i < of; i++) {
+        ret = gpumem_remove(gpu, i, of);
+        if (ret) {
+            while (i--) {
+                gpumem_add(gpu, i, of);
+            }
+            return ret;
+        }
+    }
+    gpu->partitions = 0;
+    return 0;
+}
+
+static int gpumem_add_all(struct gpumem *gpu, unsigned int of)
+{
+    unsigned int i;
+    int ret;
+
+    for (i = 0; i < of; i++) {
+        ret = gpumem_add(gpu, i, of);
+        if (ret) {
+            while (i--) {
+                gpumem_remove(gpu, i, of);
+            }
+            return ret;
+        }
+    }
+    gpu->partitions = of;
+    return 0;
+}
+
+/* Called with the lock held, or before anybody else can be there */
+static int gpumem_split(struct gpumem *gpu, unsigned int of)
+{
+    int ret;
+
+    if (of && (!is_power_of_2(of) || of > GPUMEM_MAX_PARTITIONS ||
+               of > gpu->domains.count ||
+               !IS_ALIGNED(gpu->size, of * memory_block_size_bytes()))) {
+        dev_err(gpu->dev, "no %u partitions of %llu MiB in %llu nodes, with "
+                "blocks of %lu MiB\n", of, gpu->size >> 20,
+                gpu->domains.count, memory_block_size_bytes() >> 20);
+        return -EINVAL;
+    }
+    ret = gpumem_remove_all(gpu);
+    return ret ? ret : gpumem_add_all(gpu, of);
+}
+
+static ssize_t partitions_show(struct device *dev,
+                               struct device_attribute *attr, char *buf)
+{
+    struct gpumem *gpu = dev_get_drvdata(dev);
+
+    return sysfs_emit(buf, "%u\n", READ_ONCE(gpu->partitions));
+}
+
+static ssize_t partitions_store(struct device *dev,
+                                struct device_attribute *attr,
+                                const char *buf, size_t count)
+{
+    struct gpumem *gpu = dev_get_drvdata(dev);
+    unsigned int of;
+    int ret = kstrtouint(buf, 0, &of);
+
+    if (ret) {
+        return ret;
+    }
+    mutex_lock(&gpu->lock);
+    ret = gpumem_split(gpu, of);
+    mutex_unlock(&gpu->lock);
+    return ret ? ret : count;
+}
+static DEVICE_ATTR_RW(partitions);
+
+static struct attribute *gpumem_attrs[] = {
+    &dev_attr_partitions.attr,
+    NULL
+};
+ATTRIBUTE_GROUPS(gpumem);
+
 /*
  * The BAR is not requested as a PCI region: the memory core makes a resource
  * of its own for the same addresses, and the two would conflict.
  */
-static int gpumem_add_bar(struct pci_dev *pdev, int node)
+static int gpumem_find_bar(struct gpumem *gpu, struct pci_dev *pdev)
 {
-    struct device *dev = &pdev->dev;
-    u64 start = pci_resource_start(pdev, GPUMEM_BAR);
-    u64 size = pci_resource_len(pdev, GPUMEM_BAR);
     unsigned long want = IORESOURCE_MEM_64 | IORESOURCE_PREFETCH;
-    int ret;
 
-    if (!size || (pci_resource_flags(pdev, GPUMEM_BAR) & want) != want) {
-        dev_err(dev, "BAR%d is no 64-bit prefetchable memory\n",
+    gpu->start = pci_resource_start(pdev, GPUMEM_BAR);
+    gpu->size = pci_resource_len(pdev, GPUMEM_BAR);
+    if (!gpu->size ||
+        (pci_resource_flags(pdev, GPUMEM_BAR) & want) != want) {
+        dev_err(gpu->dev, "BAR%d is no 64-bit prefetchable memory\n",
                 GPUMEM_BAR);
         return -ENODEV;
     }
-    ret = add_memory_driver_managed(node, start, size,
-                                    "System RAM (gpumem)", MHP_NONE);
-    if (ret) {
-        dev_err(dev, "adding BAR%d to node %d failed (error %d)\n",
-                GPUMEM_BAR, node, ret);
-        return ret;
-    }
-    dev_info(dev, "node %d: added %llu MiB at 0x%llx\n", node, size >> 20,
-             start);
     return 0;
 }
 
 static int gpumem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-    struct gpumem_range range;
+    struct device *dev = &pdev->dev;
+    struct gpumem *gpu = devm_kzalloc(dev, sizeof(*gpu), GFP_KERNEL);
     int ret;
 
-    ret = gpumem_read_range(&pdev->dev, &range);
+    if (!gpu) {
+        return -ENOMEM;
+    }
+    gpu->dev = dev;
+    mutex_init(&gpu->lock);
+    pci_set_drvdata(pdev, gpu);
+    ret = gpumem_read_range(dev, &gpu->domains);
     if (ret) {
         return ret;
     }
-    ret = gpumem_map_nodes(&pdev->dev, &range);
+    ret = gpumem_map_nodes(dev, &gpu->domains);
     if (ret) {
         return ret;
     }
-    ret = gpumem_check_initiators(pdev, &range);
+    ret = gpumem_check_initiators(pdev, &gpu->domains);
     if (ret) {
         return ret;
     }
@@ -193,7 +328,11 @@ static int gpumem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
     if (ret) {
         return ret;
     }
-    return gpumem_add_bar(pdev, pxm_to_node(range.start));
+    ret = gpumem_find_bar(gpu, pdev);
+    if (ret) {
+        return ret;
+    }
+    return gpumem_split(gpu, partitions);
 }
 
 static const struct pci_device_id gpumem_ids[] = {
@@ -203,13 +342,14 @@ static const struct pci_device_id gpumem_ids[] = {
 MODULE_DEVICE_TABLE(pci, gpumem_ids);
 
 /*
- * Memory in use can't be taken away again.  So there is no remove function
+ * Memory in use can't always be taken away.  So there is no remove function
  * and no module exit, and nobody may unbind the device through sysfs.
  */
 static struct pci_driver gpumem_driver = {
     .name = "gpumem",
     .id_table = gpumem_ids,
     .probe = gpumem_probe,
+    .dev_groups = gpumem_groups,
     .driver.suppress_bind_attrs = true,
 };
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Boot a guest and follow its console."""
 
+import glob
 import os
 import select
 import shlex
@@ -20,10 +21,16 @@ MILESTONES = (
 DEADLINE = 240
 LOG = 'guest.log'
 STDERR = 'qemu.stderr'
+MEMORY = 'gpu{}.memory'     # a sparse file
 
 
 class BootError(Exception):
     """The guest did not come to its end."""
+
+
+def memory_file(out, gpu):
+    """What has the memory of a GPU, as it was when the guest ended."""
+    return os.path.abspath(os.path.join(out, MEMORY.format(gpu)))
 
 
 def _read(out, name):
@@ -96,6 +103,8 @@ def boot(command, milestones, out, deadline=DEADLINE,
     Leaves the console's output, QEMU's stderr and the command in out.
     """
     os.makedirs(out, exist_ok=True)
+    for file in glob.glob(memory_file(glob.escape(out), '*')):
+        os.remove(file)
     with open(os.path.join(out, 'qemu-command'), 'w') as file:
         file.write(shlex.join(command) + '\n')
     with (open(os.path.join(out, LOG), 'wb') as log,

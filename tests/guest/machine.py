@@ -6,6 +6,7 @@ import fcntl
 import os
 import platform
 
+import guest
 import places
 from arch import ARM64, Arch
 from memory_devices import MemoryDevice, ram_size
@@ -33,6 +34,11 @@ def max_nodes(gpus, arch=ARM64):
 def default_nodes(gpus):
     """Of each GPU: as many as a GPU can use, or what fits."""
     return max(1, min(DEFAULT_NODES, max_nodes(max(1, gpus))))
+
+
+def default_partitions(nodes):
+    """As many as have a node each, of 1, 2, 4, 8."""
+    return max(of for of in (1, 2, 4, 8) if of <= max(1, nodes))
 
 
 def have_kvm():
@@ -72,12 +78,19 @@ class Machine:
     # The -device that plays each GPU: without it, a stand-in with memory
     gpu_devices: tuple[str, ...] = ()
     node_mb: int = NODE_MB      # of each CPU node, and each GPU's memory
+    gpu_mb: int = 0             # each GPU's memory, where it is another size
+    partitions: int = 1         # equal parts of it, one in each node
+    further: str = ''           # what init reports besides
     arch: Arch = ARM64
 
     def check(self):
         """Refuse what the guest's kernel can't take."""
         if self.gpus < 1 or self.nodes < 1:
             raise MachineError('there must be at least one GPU and one node')
+        if self.partitions > self.nodes:
+            raise MachineError(
+                f'PARTITIONS={self.partitions} need a node each, but '
+                f'NODES={self.nodes}')
         total = self._node_count()
         if total <= self.arch.max_nodes:
             return
@@ -103,6 +116,10 @@ class Machine:
         """All that have no memory when the guest boots."""
         return range(CPU_NODES, self._node_count())
 
+    def partition_mb(self, partitions=None):
+        """Where each GPU has so many, or as many as at first."""
+        return (self.gpu_mb or self.node_mb) // (partitions or self.partitions)
+
     def plug_node(self):
         """The node of the range for memory devices: the last but the GPUs'."""
         return CPU_NODES + self.spare_nodes - 1 if self.devices else None
@@ -112,7 +129,8 @@ class Machine:
         memory = {node: self.node_mb for node in range(CPU_NODES)}
         # Its driver learns of no node from QEMU's own objects
         for gpu in range(0 if self.initiator_objects else self.gpus):
-            memory[self.gpu_nodes(gpu)[0]] = self.node_mb
+            for node in self.gpu_nodes(gpu)[:self.partitions]:
+                memory[node] = self.partition_mb()
         for device in self.devices:
             memory[device.node] = memory.get(device.node, 0) + device.mb
         return memory
@@ -136,14 +154,15 @@ class Machine:
             args += self.performance.command_line()
         return args
 
-    def _gpu_args(self, gpu):
+    def _gpu_args(self, gpu, out):
         place = self.places[gpu] if self.places else places.ROOT_BUS
         args, bus = places.bridges(place, gpu, pxb_node=gpu % CPU_NODES)
         if self.gpu_devices:
             device = self.gpu_devices[gpu]
         else:
-            args += ['-object',
-                     f'memory-backend-ram,id=hbm{gpu},size={self.node_mb}M']
+            path = guest.memory_file(out, gpu).replace(',', ',,')
+            args += ['-object', f'memory-backend-file,id=hbm{gpu},share=on,'
+                     f'mem-path={path},size={self.partition_mb(1)}M']
             device = f'gpu-mem-testdev,memdev=hbm{gpu}'
         return [*args, '-device', f'{device},id=gpu{gpu},{bus}',
                 *self._object_args(gpu)]
@@ -161,8 +180,11 @@ class Machine:
         return ['-object', f'{self.object_type},id=mem{gpu},devid=gpu{gpu},'
                 f'nodeset={nodes[0]}-{nodes[-1]}{options}']
 
-    def command(self, qemu, guest_dir, extra=()):
-        """The whole command; guest_dir is what build-guest made."""
+    def command(self, qemu, guest_dir, out, extra=()):
+        """The whole command.
+
+        guest_dir is what build-guest made, out gets the GPUs' memory.
+        """
         def file(name):
             path = os.path.join(guest_dir, name)
             if not os.path.exists(path):
@@ -180,9 +202,11 @@ class Machine:
                 '-kernel', file('vmlinuz'),
                 '-initrd', file('initramfs.cpio.gz'),
                 '-append', f'{self.arch.kernel_args} '
-                f'online_mb={sum(self.memory().values())}']
+                f'online_mb={sum(self.memory().values())} '
+                f'partitions={self.partitions} '
+                f'further={self.further}']
         for gpu in range(self.gpus):
-            args += self._gpu_args(gpu)
+            args += self._gpu_args(gpu, out)
         for device in self.devices:
             if not device.while_running:
                 args += device.command_line()

@@ -78,6 +78,9 @@ class Report:
     initiators: dict[int, dict[str, int | None]] = dataclasses.field(
         default_factory=dict)
     has_generic_initiator: str = ''     # as sysfs has it
+    memory_files: list[str] = dataclasses.field(default_factory=list)
+    patterns: list[int] = dataclasses.field(default_factory=list)   # nodes
+    splits: list[str] = dataclasses.field(default_factory=list)     # lines
     tables: dict[str, bytes] = dataclasses.field(default_factory=dict)
     failed: list[str] = dataclasses.field(default_factory=list)
 
@@ -218,6 +221,8 @@ def parse(log):
             int(value[0]) if value else None)
     report.has_generic_initiator = ''.join(
         sections.get('has_generic_initiator', []))
+    report.patterns = list(map(int, sections.get('patterns', [])))
+    report.splits = sections.get('partitions', [])
     for name in TABLES:
         if sections.get(name):
             report.tables[name] = _decode_table(name, sections[name],

@@ -26,6 +26,9 @@ def parse_args():
     parser.add_argument('--gpus', type=int, default=1, metavar='N')
     parser.add_argument('--nodes', type=int, metavar='N',
                         help='of each GPU (default: 8, or what fits)')
+    parser.add_argument('--partitions', type=int, metavar='N',
+                        choices=(1, 2, 4, 8), help='of each GPU\'s memory, '
+                        'one in a node (default: 8, or what fits)')
     parser.add_argument('--timeout', type=int, default=guest.DEADLINE,
                         metavar='S', help='seconds for the whole guest '
                         '(default: %(default)s)')
@@ -101,10 +104,11 @@ def main():
     nodes = args.nodes
     if nodes is None:
         nodes = machine.default_nodes(args.gpus)
-    vm = machine.Machine(args.gpus, nodes)
+    partitions = args.partitions or machine.default_partitions(nodes)
+    vm = machine.Machine(args.gpus, nodes, partitions=partitions)
     try:
         vm.check()
-        command = vm.command(args.qemu, args.guest, args.qemu_args)
+        command = vm.command(args.qemu, args.guest, args.out, args.qemu_args)
     except machine.MachineError as error:
         sys.exit(f'run: {error}')
 

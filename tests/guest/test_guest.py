@@ -89,9 +89,11 @@ def test_boot(tap, run, qemu, boot):
         """the guest reports and powers off"""
         nonlocal found
         boot.vm.check()
-        guest.boot(boot.vm.command(qemu, run.guest_dir),
+        guest.boot(boot.vm.command(qemu, run.guest_dir, out),
                    boot.vm.arch.milestones, out, hot_plug=boot.vm.hot_plug())
         found = report.parse(guest.read_log(out))
+        found.memory_files = [guest.memory_file(out, gpu)
+                              for gpu in range(boot.vm.gpus)]
         same('kernel', found.kernel, run.version)
         if found.failed and boot.whole:
             raise Failure('\n'.join(found.failed))

@@ -242,7 +242,8 @@ def boots(it):
         os.symlink(it.path(installed), os.path.join(files, name))
     vm = machine.Machine()
     try:
-        guest.boot(vm.command(it.path(PROGRAM), files), vm.arch.milestones, out)
+        guest.boot(vm.command(it.path(PROGRAM), files, out),
+                   vm.arch.milestones, out)
         missing = report.missing(report.parse(guest.read_log(out)), vm)
         same('missing', missing, [])
     except (guest.BootError, Failure) as error:

@@ -166,8 +166,9 @@ def main():
     for index, variant in enumerate(VARIANTS):
         vm = variant.machine(outer.host_address(index))
         # Of two -cpu options the last one counts
-        inner.append(outer.Inner(vm.command(args.qemu, args.guest, SPEED_ARGS),
-                                 os.path.join(args.out, variant.name)))
+        out = os.path.join(args.out, variant.name)
+        inner.append(outer.Inner(
+            vm.command(args.qemu, args.guest, out, SPEED_ARGS), out))
 
     tap = Tap(1 + len(OUTER_CHECKS) +
               sum(3 + len(guest_checks(variant)) for variant in VARIANTS))
