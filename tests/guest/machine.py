@@ -180,11 +180,19 @@ class Machine:
         return ['-object', f'{self.object_type},id=mem{gpu},devid=gpu{gpu},'
                 f'nodeset={nodes[0]}-{nodes[-1]}{options}']
 
-    def command(self, qemu, guest_dir, out, extra=()):
-        """The whole command.
+    def hardware(self, out):
+        """What the machine has: arguments; out gets the GPUs' memory."""
+        hmat = ',hmat=on' if self.performance else ''
+        args = ['-machine', f'{self.arch.machine}{hmat}', *self._numa_args()]
+        for gpu in range(self.gpus):
+            args += self._gpu_args(gpu, out)
+        for device in self.devices:
+            if not device.while_running:
+                args += device.command_line()
+        return args
 
-        guest_dir is what build-guest made, out gets the GPUs' memory.
-        """
+    def command(self, qemu, guest_dir, out, extra=()):
+        """The whole command; guest_dir is what build-guest made."""
         def file(name):
             path = os.path.join(guest_dir, name)
             if not os.path.exists(path):
@@ -194,23 +202,15 @@ class Machine:
         accel = (['-accel', 'kvm', '-cpu', 'host']
                  if self.arch is ARM64 and have_kvm() else
                  ['-accel', TCG, '-cpu', self.arch.cpu])
-        hmat = ',hmat=on' if self.performance else ''
-        args = [qemu, '-machine', f'{self.arch.machine}{hmat}', *accel,
-                *self._numa_args(),
+        return [qemu, *self.hardware(out), *accel,
                 '-nodefaults', '-no-reboot', '-display', 'none',
                 '-serial', 'stdio', *self.arch.firmware(file),
                 '-kernel', file('vmlinuz'),
                 '-initrd', file('initramfs.cpio.gz'),
                 '-append', f'{self.arch.kernel_args} '
                 f'online_mb={sum(self.memory().values())} '
-                f'partitions={self.partitions} '
-                f'further={self.further}']
-        for gpu in range(self.gpus):
-            args += self._gpu_args(gpu, out)
-        for device in self.devices:
-            if not device.while_running:
-                args += device.command_line()
-        return [*args, *extra]
+                f'partitions={self.partitions} further={self.further}',
+                *extra]
 
     def hot_plug(self):
         """What QMP is told once the guest runs: commands, arguments."""
