@@ -33,6 +33,12 @@ def memory_file(out, gpu):
     return os.path.abspath(os.path.join(out, MEMORY.format(gpu)))
 
 
+def forget_memory(out):
+    """The memory starts as zeroes, not as an earlier guest left it."""
+    for file in glob.glob(memory_file(glob.escape(out), '*')):
+        os.remove(file)
+
+
 def _read(out, name):
     try:
         with open(os.path.join(out, name), errors='replace', newline='') as f:
@@ -103,8 +109,7 @@ def boot(command, milestones, out, deadline=DEADLINE,
     Leaves the console's output, QEMU's stderr and the command in out.
     """
     os.makedirs(out, exist_ok=True)
-    for file in glob.glob(memory_file(glob.escape(out), '*')):
-        os.remove(file)
+    forget_memory(out)
     with open(os.path.join(out, 'qemu-command'), 'w') as file:
         file.write(shlex.join(command) + '\n')
     with (open(os.path.join(out, LOG), 'wb') as log,

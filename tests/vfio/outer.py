@@ -175,8 +175,9 @@ def _command(files, inner, device_mb):
             '-append', KERNEL_ARGS]
     for index, machine in enumerate(inner):
         command_file = os.path.join(machine.out, COMMAND)
-        args += ['-object', f'memory-backend-ram,id=hbm{index},'
-                 f'size={device_mb}M',
+        path = guest.memory_file(machine.out, 0).replace(',', ',,')
+        args += ['-object', f'memory-backend-file,id=hbm{index},share=on,'
+                 f'mem-path={path},size={device_mb}M',
                  '-device', f'gpu-mem-testdev,memdev=hbm{index},bus=pcie.0,'
                  f'addr={FIRST_SLOT + index:#x}',
                  '-fw_cfg', f'name=opt/inner/{_port(index)},file='
@@ -226,6 +227,7 @@ def boot(files, inner, device_mb, out):
                 (machine.out, ARM64.milestones) for machine in inner)):
             consoles.append(Console(folder, milestones))
             opened.callback(consoles[-1].close)
+            guest.forget_memory(folder)
         command = _command(files, inner, device_mb)
         for console in consoles:
             command += console.command_line()

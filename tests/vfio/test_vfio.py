@@ -23,7 +23,8 @@ import report                       # noqa: E402
 from checks import (                # noqa: E402
     Failure, log_lines, memory, node_map, numactl, paths, properties, same,
     srat_bytes)
-from places import PXB, ROOT_BUS   # noqa: E402
+from memory_checks import patterns  # noqa: E402
+from places import PXB, ROOT_BUS    # noqa: E402
 from tap import Tap                 # noqa: E402
 
 NODE_MB = 256       # of RAM that vfio pins for each of a machine's nodes
@@ -38,14 +39,17 @@ class Variant:
     device: str
     path: str                   # a pattern of the GPU's in the DSDT
     place: str = ROOT_BUS
+    further: str = ''           # what its guest reports besides
 
     def machine(self, host):
         return machine.Machine(gpu_devices=(f'{self.device},host={host}',),
-                               places=(self.place,), node_mb=NODE_MB)
+                               places=(self.place,), node_mb=NODE_MB,
+                               further=self.further)
 
 
 VARIANTS = (
-    Variant('vfio-pci', 'vfio-pci', r'\\_SB_\.PCI0\.S20_'),
+    Variant('vfio-pci', 'vfio-pci', r'\\_SB_\.PCI0\.S20_',
+            further='patterns'),
     Variant('vfio-pci-nohotplug', 'vfio-pci-nohotplug',
             r'\\_SB_\.PCI0\.S20_'),
     Variant('vfio-pci-below-pxb', 'vfio-pci', r'\\_SB_\.PC80\..+',
@@ -60,7 +64,8 @@ def guest_checks(variant):
             properties((2, 8)),
             node_map((2, 8)),
             memory(range(2, 10), {2: NODE_MB}),
-            numactl({2: NODE_MB}))
+            numactl({2: NODE_MB}),
+            *([patterns(variant.machine(None))] if variant.further else []))
 
 
 # --- checks of the outer machine: each gets its report --------------------
@@ -112,6 +117,7 @@ def test_inner(tap, index, variant, out, outer_found):
     run = outer_found.runs[index]
     log = guest.read_log(out)
     found = report.parse(log)
+    found.memory_files = [guest.memory_file(out, 0)]
 
     def passed_through():
         """QEMU holds the device's IOMMU group"""
