@@ -45,12 +45,14 @@ def _mark(topology, gpu, colour):
             'info', name='lstopoStyle', value=f'Background={colour}'))
 
 
-def _legend(gpus):
-    for gpu in gpus:
+def _legend(found):
+    for gpu in found.gpus:
         nodes = report.node_list(gpu.nodes.values())
         yield (f'Nodes {nodes}: memory of GPU {gpu.address}, '
                'played by a gpu-mem-testdev')
-    yield EMPTY
+    if not all(found.online_mb(node)
+               for gpu in found.gpus for node in gpu.nodes.values()):
+        yield EMPTY
 
 
 def _mend(path):
@@ -98,7 +100,7 @@ def draw(out, found):
     for index, gpu in enumerate(found.gpus):
         _mark(topology, gpu, COLOURS[index % len(COLOURS)])
     xml = ElementTree.tostring(topology, encoding='unicode')
-    legend = [arg for line in _legend(found.gpus)
+    legend = [arg for line in _legend(found)
               for arg in ('--append-legend', line)]
     return [fault for name in FORMATS
             if (fault := _draw(out, name, xml, legend))]
