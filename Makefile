@@ -95,7 +95,7 @@ check-targets: $(BUILD)/build.ninja
 clean:
 	rm -rf $(BUILD)/guest $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
 	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/series $(BUILD)/check-* \
-	    $(BUILD)/vfio $(BUILD)/bench
+	    $(BUILD)/vfio $(BUILD)/nvidia $(BUILD)/bench
 	[ ! -d $(BUILD)/qemu ] || ninja -C $(BUILD)/qemu -t clean
 
 distclean:
