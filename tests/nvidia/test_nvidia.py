@@ -96,7 +96,7 @@ def test_boot(tap, args, guest_dir, boot):
         """the driver probes each GPU"""
         nonlocal found, log
         boot.vm.check()
-        guest.boot(boot.vm.command(args.qemu, guest_dir,
+        guest.boot(boot.vm.command(args.qemu, guest_dir, out,
                                    (*GH200, *boot.extra)),
                    boot.vm.arch.milestones, out)
         log = guest.read_log(out)
