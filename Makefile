@@ -11,10 +11,12 @@ BUILD := $(CURDIR)/build-$(notdir $(BASE:/=))
 endif
 
 # make run: how many GPUs, how many nodes each, in how many of them the memory
-# is, what QEMU is given besides
+# is, the guest's kernel (own, other or new: see tests/guest/build-guest), what
+# QEMU is given besides
 GPUS := 1
 NODES :=
 PARTITIONS :=
+KERNEL := own
 QEMU_ARGS :=
 
 # make fuzz: how many random machines, from which seed
@@ -28,6 +30,7 @@ OUT = $(BUILD)/series
 PREFIX :=
 
 GUEST := $(BUILD)/guest
+RUN_GUEST := $(GUEST)$(patsubst %,-%,$(filter-out own,$(KERNEL)))
 
 .PHONY: all run check fuzz bench docs install uninstall series check-series \
     check-regress check-targets clean distclean help
@@ -42,14 +45,16 @@ $(BUILD)/build.ninja:
 	@./configure --build=$(BUILD) $(if $(BASE),--base=$(BASE))
 
 run: all
-	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
+	@$(if $(filter new,$(KERNEL)),scripts/host-packages $(BUILD) kernel)
+	@tests/guest/build-guest $(RUN_GUEST) $(BUILD)/cache arm64 $(KERNEL)
 	@tests/guest/run.py --qemu $(BUILD)/qemu-system-aarch64 \
-	    --guest $(GUEST) --out $(BUILD)/run --gpus $(GPUS) \
+	    --guest $(RUN_GUEST) --out $(BUILD)/run --gpus $(GPUS) \
+	    $(if $(filter new,$(KERNEL)),--gpu-mb 4096) \
 	    $(if $(NODES),--nodes $(NODES)) \
 	    $(if $(PARTITIONS),--partitions $(PARTITIONS)) -- $(QEMU_ARGS)
 
 check: $(BUILD)/build.ninja
-	@scripts/host-packages $(BUILD) docs tests
+	@scripts/host-packages $(BUILD) docs tests kernel
 	@scripts/run-tests $(BUILD)
 
 fuzz: all
@@ -106,6 +111,7 @@ help:
 	@echo "make                build $(BUILD)/qemu-system-aarch64"
 	@echo "make run            boot a guest that onlines GPU memory in its nodes"
 	@echo "                    (GPUS=1; of each GPU: NODES=8, PARTITIONS=8;"
+	@echo "                    KERNEL=new: with 64 KiB pages and 256 nodes;"
 	@echo "                    QEMU_ARGS='...')"
 	@echo "make check          run all tests"
 	@echo "make fuzz           run random machines (N=10000, SEED=random)"

@@ -15,16 +15,17 @@ class Arch:
     machine: str
     cpu: str                # where it is emulated
     kernel_args: str
-    max_nodes: int          # that Debian's kernel knows
-    nodes_shift: str        # what says so
     # Arguments, of a function that makes a path of a file's name
     firmware: Callable[[Callable[[str], str]], list[str]]
     # What the console shows when the guest gets there, in this order
     milestones: tuple[tuple[str, bytes], ...]
 
 
-# The level shows the SRAT lines; a panic ends QEMU, as it may not reboot.
-_KERNEL_ARGS = 'loglevel=7 panic=-1 memhp_default_state=online_movable'
+# The level shows the SRAT lines; a panic ends QEMU, as it may not reboot.  The
+# kernel logs a line for each node whenever one gets memory: with a hundred of
+# them, 2 MB.
+_KERNEL_ARGS = ('loglevel=7 panic=-1 log_buf_len=4M '
+                'memhp_default_state=online_movable')
 
 
 def _aavmf(file):
@@ -43,7 +44,6 @@ ARM64 = Arch(
     name='arm64', qemu='qemu-system-aarch64',
     machine='virt,gic-version=3', cpu='max,pauth-impdef=on',
     kernel_args=f'console=ttyAMA0 earlycon {_KERNEL_ARGS}',
-    max_nodes=16, nodes_shift='CONFIG_NODES_SHIFT=4',
     firmware=_aavmf,
     milestones=(('firmware', b'EFI'), *guest.MILESTONES))
 
@@ -53,13 +53,21 @@ AMD64 = Arch(
     name='amd64', qemu='qemu-system-x86_64',
     machine='q35', cpu='max',
     kernel_args=f'console=ttyS0 no_timer_check {_KERNEL_ARGS}',
-    max_nodes=1024, nodes_shift='CONFIG_NODES_SHIFT=10',
     firmware=_seabios,
     milestones=guest.MILESTONES)
 
 
+def _read(guest_dir, name):
+    with open(os.path.join(guest_dir, name)) as file:
+        return file.read().strip()
+
+
 def of_guest(guest_dir):
     """That of what build-guest made."""
-    with open(os.path.join(guest_dir, 'arch')) as file:
-        name = file.read().strip()
-    return {arch.name: arch for arch in (ARM64, AMD64)}[name]
+    return {arch.name: arch for arch in (ARM64, AMD64)}[
+        _read(guest_dir, 'arch')]
+
+
+def nodes_shift(guest_dir):
+    """The guest's kernel knows two to the power of this many nodes."""
+    return int(_read(guest_dir, 'nodes_shift'))

@@ -75,6 +75,24 @@ def numa_nodes(*nodes):
     return check
 
 
+def memory_bars(mb):
+    def check(found):
+        """the BARs with memory have an address"""
+        for gpu in found.gpus:
+            same(f'BARs of GPU {gpu.address}',
+                 {bar: gpu.bars.get(bar) for bar in mb},
+                 {bar: size * report.MIB for bar, size in mb.items()})
+    return check
+
+
+def iommu_groups(found):
+    """each GPU is alone in an IOMMU group"""
+    groups = list(found.iommu_groups.values())
+    for gpu in found.gpus:
+        if [gpu.address] not in groups:
+            raise Failure(f'GPU {gpu.address}: no group of its own in {groups}')
+
+
 def node_map(*ranges):
     def check(found):
         """each proximity domain is the node of the same number"""

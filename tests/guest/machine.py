@@ -5,10 +5,11 @@ import dataclasses
 import fcntl
 import os
 import platform
+import subprocess
 
 import guest
 import places
-from arch import ARM64, Arch
+from arch import ARM64, Arch, nodes_shift
 from memory_devices import MemoryDevice, ram_size
 from objects import NVIDIA_TYPE
 from performance import Performance, distance_args
@@ -26,14 +27,14 @@ class MachineError(Exception):
     """What was asked for can't be had."""
 
 
-def max_nodes(gpus, arch=ARM64):
+def max_nodes(gpus, guest_dir):
     """How many nodes each of so many GPUs can have in the guest."""
-    return (arch.max_nodes - CPU_NODES) // gpus
+    return ((1 << nodes_shift(guest_dir)) - CPU_NODES) // gpus
 
 
-def default_nodes(gpus):
+def default_nodes(gpus, guest_dir):
     """Of each GPU: as many as a GPU can use, or what fits."""
-    return max(1, min(DEFAULT_NODES, max_nodes(max(1, gpus))))
+    return max(1, min(DEFAULT_NODES, max_nodes(max(1, gpus), guest_dir)))
 
 
 def default_partitions(nodes):
@@ -58,6 +59,13 @@ def have_kvm():
     return True
 
 
+def has_smmu_device(qemu):
+    """Whether this QEMU, from 10.1 on, has an SMMU for each host bridge."""
+    return 'name "arm-smmuv3"' in subprocess.run(
+        [qemu, '-machine', 'none', '-device', 'help'], text=True,
+        capture_output=True, check=True).stdout
+
+
 @dataclasses.dataclass(frozen=True)
 class Machine:
     """GPUs with their empty nodes, beside two CPU nodes.
@@ -80,10 +88,14 @@ class Machine:
     node_mb: int = NODE_MB      # of each CPU node, and each GPU's memory
     gpu_mb: int = 0             # each GPU's memory, where it is another size
     partitions: int = 1         # equal parts of it, one in each node
+    uncached_mb: int = 0        # in each GPU's BAR2
+    port_options: tuple[str, ...] = ()      # of the root ports
+    mmio: str = ''              # size of the window for 64-bit BARs
+    smmu: bool = False          # one for each pxb, or one for all
     further: str = ''           # what init reports besides
     arch: Arch = ARM64
 
-    def check(self):
+    def check(self, guest_dir):
         """Refuse what the guest's kernel can't take."""
         if self.gpus < 1 or self.nodes < 1:
             raise MachineError('there must be at least one GPU and one node')
@@ -91,18 +103,17 @@ class Machine:
             raise MachineError(
                 f'PARTITIONS={self.partitions} need a node each, but '
                 f'NODES={self.nodes}')
-        total = self._node_count()
-        if total <= self.arch.max_nodes:
+        total, shift = self._node_count(), nodes_shift(guest_dir)
+        if total <= 1 << shift:
             return
-        fits = max_nodes(self.gpus, self.arch)
+        fits = max_nodes(self.gpus, guest_dir)
         way_out = (f'the largest NODES for GPUS={self.gpus} is {fits}'
                    if fits else
-                   f'take at most {self.arch.max_nodes - CPU_NODES} GPUs')
+                   f'take at most {(1 << shift) - CPU_NODES} GPUs')
         raise MachineError(
             f'GPUS={self.gpus} with NODES={self.nodes} and {CPU_NODES} CPU '
-            f"nodes make {total} nodes, but Debian's {self.arch.name} kernel "
-            f'knows {self.arch.max_nodes} ({self.arch.nodes_shift}): '
-            f'{way_out}')
+            f"nodes make {total} nodes, but the guest's kernel knows "
+            f'{1 << shift} (CONFIG_NODES_SHIFT={shift}): {way_out}')
 
     def _node_count(self):
         return CPU_NODES + self.spare_nodes + self.gpus * self.nodes
@@ -154,16 +165,23 @@ class Machine:
             args += self.performance.command_line()
         return args
 
-    def _gpu_args(self, gpu, out):
+    def _gpu_args(self, gpu, out, pxb_smmu):
         place = self.places[gpu] if self.places else places.ROOT_BUS
-        args, bus = places.bridges(place, gpu, pxb_node=gpu % CPU_NODES)
+        args, bus = places.bridges(place, gpu, gpu % CPU_NODES,
+                                   self.port_options, pxb_smmu)
         if self.gpu_devices:
             device = self.gpu_devices[gpu]
         else:
-            path = guest.memory_file(out, gpu).replace(',', ',,')
-            args += ['-object', f'memory-backend-file,id=hbm{gpu},share=on,'
-                     f'mem-path={path},size={self.partition_mb(1)}M']
-            device = f'gpu-mem-testdev,memdev=hbm{gpu}'
+            device = 'gpu-mem-testdev'
+            for option, name, file, mb in (
+                    ('memdev', 'hbm', gpu, self.partition_mb(1)),
+                    ('resmemdev', 'res', f'{gpu}-uncached',
+                     self.uncached_mb)):
+                if mb:
+                    path = guest.memory_file(out, file).replace(',', ',,')
+                    args += ['-object', f'memory-backend-file,id={name}{gpu},'
+                             f'share=on,mem-path={path},size={mb}M']
+                    device += f',{option}={name}{gpu}'
         return [*args, '-device', f'{device},id=gpu{gpu},{bus}',
                 *self._object_args(gpu)]
 
@@ -180,12 +198,18 @@ class Machine:
         return ['-object', f'{self.object_type},id=mem{gpu},devid=gpu{gpu},'
                 f'nodeset={nodes[0]}-{nodes[-1]}{options}']
 
-    def hardware(self, out):
+    def hardware(self, out, pxb_smmu=False):
         """What the machine has: arguments; out gets the GPUs' memory."""
-        hmat = ',hmat=on' if self.performance else ''
-        args = ['-machine', f'{self.arch.machine}{hmat}', *self._numa_args()]
+        options = [self.arch.machine]
+        if self.performance:
+            options.append('hmat=on')
+        if self.mmio:
+            options.append(f'highmem-mmio-size={self.mmio}')
+        if self.smmu and not pxb_smmu:
+            options.append('iommu=smmuv3')
+        args = ['-machine', ','.join(options), *self._numa_args()]
         for gpu in range(self.gpus):
-            args += self._gpu_args(gpu, out)
+            args += self._gpu_args(gpu, out, self.smmu and pxb_smmu)
         for device in self.devices:
             if not device.while_running:
                 args += device.command_line()
@@ -202,7 +226,8 @@ class Machine:
         accel = (['-accel', 'kvm', '-cpu', 'host']
                  if self.arch is ARM64 and have_kvm() else
                  ['-accel', TCG, '-cpu', self.arch.cpu])
-        return [qemu, *self.hardware(out), *accel,
+        return [qemu, *self.hardware(out, self.smmu and has_smmu_device(qemu)),
+                *accel,
                 '-nodefaults', '-no-reboot', '-display', 'none',
                 '-serial', 'stdio', *self.arch.firmware(file),
                 '-kernel', file('vmlinuz'),

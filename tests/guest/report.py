@@ -27,6 +27,8 @@ class Gpu:
     path: str
     numa_node: int
     place: str              # from its host bridge down: in the machine's order
+    # Number and bytes of each BAR that has an address
+    bars: dict[int, int] = dataclasses.field(default_factory=dict)
     properties: dict[str, int] = dataclasses.field(default_factory=dict)
     nodes: dict[int, int] = dataclasses.field(default_factory=dict)
     # As nodes, by the SRAT's generic initiators of its address
@@ -78,6 +80,9 @@ class Report:
     initiators: dict[int, dict[str, int | None]] = dataclasses.field(
         default_factory=dict)
     has_generic_initiator: str = ''     # as sysfs has it
+    # The PCI devices of each group
+    iommu_groups: dict[int, list[str]] = dataclasses.field(
+        default_factory=dict)
     memory_files: list[str] = dataclasses.field(default_factory=list)
     patterns: list[int] = dataclasses.field(default_factory=list)   # nodes
     splits: list[str] = dataclasses.field(default_factory=list)     # lines
@@ -219,6 +224,14 @@ def parse(log):
         node, name, *value = line.split()
         report.initiators.setdefault(int(node), {})[name] = (
             int(value[0]) if value else None)
+    for line in sections.get('bars', []):
+        address, number, start, end = line.split()
+        gpu = next(gpu for gpu in report.gpus if gpu.address == address)
+        if int(start, 16):
+            gpu.bars[int(number)] = int(end, 16) - int(start, 16) + 1
+    for line in sections.get('iommu_groups', []):
+        group, address = line.split()
+        report.iommu_groups.setdefault(int(group), []).append(address)
     report.has_generic_initiator = ''.join(
         sections.get('has_generic_initiator', []))
     report.patterns = list(map(int, sections.get('patterns', [])))

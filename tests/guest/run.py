@@ -29,6 +29,9 @@ def parse_args():
     parser.add_argument('--partitions', type=int, metavar='N',
                         choices=(1, 2, 4, 8), help='of each GPU\'s memory, '
                         'one in a node (default: 8, or what fits)')
+    parser.add_argument('--gpu-mb', type=int, default=0, metavar='N',
+                        help='memory of each GPU (default: 1024); a partition '
+                        'takes whole memory blocks of the kernel')
     parser.add_argument('--timeout', type=int, default=guest.DEADLINE,
                         metavar='S', help='seconds for the whole guest '
                         '(default: %(default)s)')
@@ -103,11 +106,12 @@ def main():
     args = parse_args()
     nodes = args.nodes
     if nodes is None:
-        nodes = machine.default_nodes(args.gpus)
+        nodes = machine.default_nodes(args.gpus, args.guest)
     partitions = args.partitions or machine.default_partitions(nodes)
-    vm = machine.Machine(args.gpus, nodes, partitions=partitions)
+    vm = machine.Machine(args.gpus, nodes, partitions=partitions,
+                         gpu_mb=args.gpu_mb)
     try:
-        vm.check()
+        vm.check(args.guest)
         command = vm.command(args.qemu, args.guest, args.out, args.qemu_args)
     except machine.MachineError as error:
         sys.exit(f'run: {error}')

@@ -15,6 +15,7 @@ import guest                        # noqa: E402
 import report                       # noqa: E402
 from arch import ARM64, of_guest    # noqa: E402
 from boots import BOOTS, Boot       # noqa: E402
+from scale import SCALE             # noqa: E402
 from checks import Failure, same    # noqa: E402
 from tap import Tap                 # noqa: E402
 
@@ -64,12 +65,12 @@ class Pass:
         return sum(map(points, self.boots))
 
 
-def passes(guests, out):
+def passes(guests, every_boot, out):
     """One for each guest; the first has all boots."""
     for number, guest_dir in enumerate(guests):
         with open(os.path.join(guest_dir, 'version')) as file:
             version = file.read().strip()
-        boots = [boot for boot in BOOTS[of_guest(guest_dir)]
+        boots = [boot for boot in every_boot
                  if boot.every_kernel or number == 0]
         name = '.'.join(version.split('.')[:2])
         yield Pass(guest_dir, os.path.join(out, name), boots, name, version)
@@ -88,7 +89,7 @@ def test_boot(tap, run, qemu, boot):
     def reports():
         """the guest reports and powers off"""
         nonlocal found
-        boot.vm.check()
+        boot.vm.check(run.guest_dir)
         guest.boot(boot.vm.command(qemu, run.guest_dir, out),
                    boot.vm.arch.milestones, out, hot_plug=boot.vm.hot_plug())
         found = report.parse(guest.read_log(out))
@@ -119,6 +120,7 @@ def test_boot(tap, run, qemu, boot):
                 raise Failure('the guest did not boot')
             check(found)
         tap.point(f'{title}: {check.__doc__}', checked)
+    guest.forget_memory(out)
     if tap.failures > failures_before:
         for gpu in found.gpus:
             for message in gpu.messages:
@@ -142,12 +144,19 @@ def main():
                         'another kernel, and fewer boots')
     parser.add_argument('--out', required=True, metavar='DIR',
                         help='gets a directory of logs per boot')
+    parser.add_argument('--scale', choices=SCALE, help='boot these large '
+                        'machines instead of those of the architecture')
     args = parser.parse_args()
 
-    runs = list(passes(args.guest, args.out))
-    refusals = REFUSALS if of_guest(args.guest[0]) is ARM64 else ()
-    tap = Tap(1 + len(refusals) + sum(run.points() for run in runs))
-    tap.point(kernels.__doc__, kernels, runs)
+    arch = of_guest(args.guest[0])
+    boots = SCALE[args.scale] if args.scale else BOOTS[arch]
+    runs = list(passes(args.guest, boots, args.out))
+    refusals = REFUSALS if arch is ARM64 and not args.scale else ()
+    both_kernels = len(runs) > 1
+    tap = Tap(both_kernels + len(refusals) +
+              sum(run.points() for run in runs))
+    if both_kernels:
+        tap.point(kernels.__doc__, kernels, runs)
     for gpus, nodes, way_out in refusals:
         tap.point(f'GPUS={gpus} NODES={nodes} is refused with the reason',
                   refused(gpus, nodes, way_out), args)

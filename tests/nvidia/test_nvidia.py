@@ -95,7 +95,7 @@ def test_boot(tap, args, guest_dir, boot):
     def probes():
         """the driver probes each GPU"""
         nonlocal found, log
-        boot.vm.check()
+        boot.vm.check(guest_dir)
         guest.boot(boot.vm.command(args.qemu, guest_dir, out,
                                    (*GH200, *boot.extra)),
                    boot.vm.arch.milestones, out)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests of the size and the shape of real deployments."""
+
+from arch import AMD64
+from boots import Boot
+from checks import (
+    iommu_groups, log_lines, memory, memory_bars, node_map, numa_nodes,
+    numactl, paths, properties, srat_bytes)
+from machine import CPU_NODES, Machine
+from memory_checks import patterns
+from numa_checks import distances, hmat_accepted, hmat_table, initiators
+from performance import Performance
+from places import PXB, ROOT_BUS, ROOT_PORT, SAME_PXB
+
+GIB = 1024      # in MB
+
+
+def boot(name, *checks, nodes=8, partitions=8, every_kernel=False, **options):
+    """All GPUs have memory in their nodes, and the checks besides."""
+    vm = Machine(nodes=nodes, partitions=partitions, **options)
+    ranges = [(vm.gpu_nodes(gpu)[0], nodes) for gpu in range(vm.gpus)]
+    mb = {node: mb for node, mb in vm.memory().items() if node >= CPU_NODES}
+    if vm.uncached_mb:
+        checks = memory_bars({2: vm.uncached_mb, 4: vm.gpu_mb}), *checks
+    if vm.further == 'patterns':
+        checks = patterns(vm), *checks
+    return Boot(name, vm, (
+        log_lines(vm.empty_nodes()),
+        srat_bytes(vm.empty_nodes()),
+        properties(*ranges),
+        node_map(*ranges),
+        memory(vm.empty_nodes(), mb),
+        numactl(mb),
+        *checks),
+        every_kernel=every_kernel)
+
+
+# --- four GPUs in 34 nodes, as KubeVirt makes them -------------------------
+
+GPUS = 4
+NODES = CPU_NODES + 8 * GPUS
+DISTANCES = tuple(tuple(10 if src == dst else 11 for dst in range(NODES))
+                  for src in range(NODES))
+
+
+def near(initiator, target):
+    """Whether a CPU node is that of a node, or of the GPU that has it."""
+    return initiator == (target if target < CPU_NODES else
+                         (target - CPU_NODES) // 8 % CPU_NODES)
+
+
+# Every value is one of its own
+PERFORMANCE = Performance(
+    latency_ns=tuple(tuple((100 if near(src, dst) else 400) + 2 * dst + src
+                           for dst in range(NODES))
+                     for src in range(CPU_NODES)),
+    bandwidth_mb=tuple(tuple(1024 * ((200 if near(src, dst) else 100)
+                                     - 2 * dst - src)
+                             for dst in range(NODES))
+                       for src in range(CPU_NODES)))
+BEST = {node: next((src, PERFORMANCE.latency_ns[src][node],
+                    PERFORMANCE.bandwidth_mb[src][node])
+                   for src in range(CPU_NODES) if near(src, node))
+        for node in range(NODES)}
+
+
+def four_gpus(name, *checks, **options):
+    return boot(
+        name,
+        paths(*(rf'\\_SB_\.PC{bus}\.S00_\.S00_'
+                for bus in (80, 90, 'A0', 'B0'))),
+        numa_nodes(0, 1, 0, 1),
+        distances(DISTANCES),
+        hmat_accepted,
+        hmat_table(PERFORMANCE, boot_nodes=range(CPU_NODES)),
+        initiators(BEST),
+        *checks,
+        gpus=GPUS, gpu_mb=128 * GIB, uncached_mb=GIB, places=(PXB,) * GPUS,
+        port_options=('io-reserve=0',), mmio='4T', distances=DISTANCES,
+        performance=PERFORMANCE, further='patterns', **options)
+
+
+SERVERS = (
+    four_gpus('four-gpus'),
+    four_gpus('four-gpus-smmu', iommu_groups, smmu=True),
+    boot('shared-pxb',
+         paths(r'\\_SB_\.PCI0\.S20_', r'\\_SB_\.PC90\.S00_\.S00_',
+               r'\\_SB_\.PC90\.S08_\.S00_'),
+         numa_nodes(-1, 1, 1),
+         gpus=3, gpu_mb=128 * GIB, uncached_mb=GIB,
+         places=(ROOT_BUS, PXB, SAME_PXB), port_options=('io-reserve=0',),
+         mmio='4T', further='patterns'),
+    boot('fourteen-gpus', gpus=14, gpu_mb=16 * GIB,
+         places=(ROOT_PORT,) * 14),
+)
+
+# --- with kernels that don't find room for both BARs by themselves --------
+
+RESERVE = (
+    boot('reserve', paths(r'\\_SB_\.PC80\.S00_\.S00_'),
+         nodes=8, gpu_mb=128 * GIB, uncached_mb=GIB, node_mb=2 * GIB,
+         places=(PXB,), port_options=('io-reserve=0', 'pref64-reserve=256G'),
+         mmio='4T', every_kernel=True),
+)
+
+# --- as many as QEMU has nodes for ----------------------------------------
+
+PCS = (
+    boot('fifteen-gpus', arch=AMD64, gpus=15),
+)
+
+SCALE = {'servers': SERVERS, 'reserve': RESERVE, 'pcs': PCS}
