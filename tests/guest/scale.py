@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guests of the size and the shape of real deployments."""
 
+import dataclasses
+
 from arch import AMD64
 from boots import Boot
 from checks import (
     iommu_groups, log_lines, memory, memory_bars, node_map, numa_nodes,
     numactl, paths, properties, srat_bytes)
+from documented import documented
 from machine import CPU_NODES, Machine
 from memory_checks import patterns
 from numa_checks import distances, hmat_accepted, hmat_table, initiators
@@ -80,8 +83,13 @@ def four_gpus(name, *checks, **options):
         performance=PERFORMANCE, further='patterns', **options)
 
 
+def as_documented(boot):
+    return dataclasses.replace(
+        boot, checks=(*boot.checks, documented(boot.vm)))
+
+
 SERVERS = (
-    four_gpus('four-gpus'),
+    as_documented(four_gpus('four-gpus')),
     four_gpus('four-gpus-smmu', iommu_groups, smmu=True),
     boot('shared-pxb',
          paths(r'\\_SB_\.PCI0\.S20_', r'\\_SB_\.PC90\.S00_\.S00_',
