@@ -15,8 +15,8 @@ import guest                        # noqa: E402
 import report                       # noqa: E402
 from arch import ARM64, of_guest    # noqa: E402
 from boots import BOOTS, Boot       # noqa: E402
-from scale import SCALE             # noqa: E402
 from checks import Failure, same    # noqa: E402
+from scale import SCALE             # noqa: E402
 from tap import Tap                 # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -152,7 +152,7 @@ def main():
     boots = SCALE[args.scale] if args.scale else BOOTS[arch]
     runs = list(passes(args.guest, boots, args.out))
     refusals = REFUSALS if arch is ARM64 and not args.scale else ()
-    both_kernels = len(runs) > 1
+    both_kernels = any(boot.every_kernel for boot in boots)
     tap = Tap(both_kernels + len(refusals) +
               sum(run.points() for run in runs))
     if both_kernels:
