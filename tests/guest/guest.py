@@ -18,7 +18,7 @@ MILESTONES = (
     (DRIVER, b'@@ end driver '),
     ('report', b'@@ done'),
 )
-DEADLINE = 240
+DEADLINE = 600
 LOG = 'guest.log'
 STDERR = 'qemu.stderr'
 MEMORY = 'gpu{}.memory'     # a sparse file

@@ -8,7 +8,7 @@ from checks import Failure, same
 
 PAGE = 4096
 MIB = 1 << 20
-PATTERN_BYTES = 4 * MIB     # that the guest writes in each node
+PATTERN_BYTES = MIB         # that the guest writes in each node
 FILE_KB = 2048              # what is in use while partitions change
 ROUNDS = 3
 REFUSED = (3, 16)
