@@ -10,9 +10,9 @@ ifneq ($(BASE),)
 BUILD := $(CURDIR)/build-$(notdir $(BASE:/=))
 endif
 
-# make run: how many GPUs, how many nodes each, in how many of them the memory
-# is, the guest's kernel (own, other or new: see tests/guest/build-guest), what
-# QEMU is given besides
+# make run: GPUs, nodes of each GPU, partitions of its memory (one in a node), the
+# guest's kernel (own, other or new: see tests/guest/build-guest), further
+# arguments of QEMU
 GPUS := 1
 NODES :=
 PARTITIONS :=
@@ -98,7 +98,7 @@ check-targets: $(BUILD)/build.ninja
 	@scripts/check-targets $(BUILD)
 
 clean:
-	rm -rf $(BUILD)/guest $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
+	rm -rf $(BUILD)/guest* $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
 	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/series $(BUILD)/check-* \
 	    $(BUILD)/vfio $(BUILD)/nvidia $(BUILD)/bench
 	[ ! -d $(BUILD)/qemu ] || ninja -C $(BUILD)/qemu -t clean
@@ -111,7 +111,7 @@ help:
 	@echo "make                build $(BUILD)/qemu-system-aarch64"
 	@echo "make run            boot a guest that onlines GPU memory in its nodes"
 	@echo "                    (GPUS=1; of each GPU: NODES=8, PARTITIONS=8;"
-	@echo "                    KERNEL=new: with 64 KiB pages and 256 nodes;"
+	@echo "                    KERNEL=new: with 64 KiB pages, for 128 nodes;"
 	@echo "                    QEMU_ARGS='...')"
 	@echo "make check          run all tests"
 	@echo "make fuzz           run random machines (N=10000, SEED=random)"

@@ -182,7 +182,7 @@ def one_machine():
 def boots_differ():
     """The guest without nodes has the rest of the machine."""
     vm = boots.machine.Machine(nodes=boots.EMPTY_NODES)
-    command = ['qemu', *vm._numa_args(), *vm._gpu_args(0)]
+    command = ['qemu', *vm.hardware('/')]
     left = boots.without_nodes(command)
     gone = [arg for arg in command if arg not in left]
     same('nodes', [arg for arg in gone if arg.startswith('node,')],

@@ -33,6 +33,7 @@ def main() -> None:
             sys.exit(f'read_table: {qemu.printed()}')
         table = bytearray(read_tables(Guest(qemu, board))[args.table])
         qemu.quit()
+    table[CHECKSUM] = 0
     table[CHECKSUM] = -sum(table) & 0xff
     with open(args.out, 'wb') as file:
         file.write(table)

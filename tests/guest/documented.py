@@ -39,7 +39,7 @@ def _number(value):
 
 def _hardware(args):
     """Nodes, distances, devices and our objects; numbers as such."""
-    for option, value in zip(args[::2], args[1::2]):
+    for option, value in zip(args[::2], args[1::2], strict=True):
         if (option not in ('-numa', '-device', '-object') or
                 value.startswith(('memory-backend-', 'hmat-lb,'))):
             continue

@@ -89,7 +89,7 @@ static int gpumem_read_range(struct device *dev, struct gpumem_range *range)
     return 0;
 }
 
-/* Every domain must have a node, not just the one that gets memory now. */
+/* Every domain must have a node, not just those that get memory now. */
 static int gpumem_map_nodes(struct device *dev,
                             const struct gpumem_range *range)
 {
@@ -194,7 +194,10 @@ static int gpumem_remove(struct gpumem *gpu, unsigned int index,
     return ret;
 }
 
-/* What can't be done whole is undone, as far as that goes. */
+/*
+ * What can't be done whole is undone.  If that fails too, the log says so, and
+ * the number of partitions is not right any more.
+ */
 static int gpumem_remove_all(struct gpumem *gpu)
 {
     unsigned int of = gpu->partitions;
@@ -235,6 +238,7 @@ static int gpumem_add_all(struct gpumem *gpu, unsigned int of)
 /* Called with the lock held, or before anybody else can be there */
 static int gpumem_split(struct gpumem *gpu, unsigned int of)
 {
+    unsigned int old;
     int ret;
 
     if (of && (!is_power_of_2(of) || of > GPUMEM_MAX_PARTITIONS ||
@@ -245,16 +249,28 @@ static int gpumem_split(struct gpumem *gpu, unsigned int of)
                 gpu->domains.count, memory_block_size_bytes() >> 20);
         return -EINVAL;
     }
+    old = gpu->partitions;
     ret = gpumem_remove_all(gpu);
-    return ret ? ret : gpumem_add_all(gpu, of);
+    if (ret) {
+        return ret;
+    }
+    ret = gpumem_add_all(gpu, of);
+    if (ret) {
+        gpumem_add_all(gpu, old);
+    }
+    return ret;
 }
 
 static ssize_t partitions_show(struct device *dev,
                                struct device_attribute *attr, char *buf)
 {
     struct gpumem *gpu = dev_get_drvdata(dev);
+    unsigned int now;
 
-    return sysfs_emit(buf, "%u\n", READ_ONCE(gpu->partitions));
+    mutex_lock(&gpu->lock);
+    now = gpu->partitions;
+    mutex_unlock(&gpu->lock);
+    return sysfs_emit(buf, "%u\n", now);
 }
 
 static ssize_t partitions_store(struct device *dev,
@@ -359,5 +375,5 @@ static int __init gpumem_init(void)
 }
 module_init(gpumem_init);
 
-MODULE_DESCRIPTION("Onlines a BAR as memory of the node that its _DSD names");
+MODULE_DESCRIPTION("Onlines a BAR as memory of the nodes that its _DSD names");
 MODULE_LICENSE("GPL");

@@ -17,6 +17,7 @@ from performance import Performance, distance_args
 CPU_NODES = 2
 NODE_MB = 1024
 DEFAULT_NODES = 8           # one for each partition that a GPU can have
+MAX_NODES = 128             # of QEMU
 KVM_CREATE_VM = 0xAE01
 # One thread for all CPUs: with more, one CPU can change the memory map under
 # another, which QEMU 10.0 ends with an assertion (iotlb_to_section).
@@ -27,9 +28,17 @@ class MachineError(Exception):
     """What was asked for can't be had."""
 
 
+def node_limit(guest_dir):
+    """How many nodes there can be, and what says so."""
+    shift = nodes_shift(guest_dir)
+    return min((1 << shift, "the guest's kernel knows "
+                f'{1 << shift} (CONFIG_NODES_SHIFT={shift})'),
+               (MAX_NODES, f'QEMU knows {MAX_NODES}'))
+
+
 def max_nodes(gpus, guest_dir):
     """How many nodes each of so many GPUs can have in the guest."""
-    return ((1 << nodes_shift(guest_dir)) - CPU_NODES) // gpus
+    return (node_limit(guest_dir)[0] - CPU_NODES) // gpus
 
 
 def default_nodes(gpus, guest_dir):
@@ -60,7 +69,7 @@ def have_kvm():
 
 
 def has_smmu_device(qemu):
-    """Whether this QEMU, from 10.1 on, has an SMMU for each host bridge."""
+    """Whether this QEMU, from 10.2 on, has an SMMU for each host bridge."""
     return 'name "arm-smmuv3"' in subprocess.run(
         [qemu, '-machine', 'none', '-device', 'help'], text=True,
         capture_output=True, check=True).stdout
@@ -103,17 +112,16 @@ class Machine:
             raise MachineError(
                 f'PARTITIONS={self.partitions} need a node each, but '
                 f'NODES={self.nodes}')
-        total, shift = self._node_count(), nodes_shift(guest_dir)
-        if total <= 1 << shift:
+        total, (limit, reason) = self._node_count(), node_limit(guest_dir)
+        if total <= limit:
             return
         fits = max_nodes(self.gpus, guest_dir)
         way_out = (f'the largest NODES for GPUS={self.gpus} is {fits}'
                    if fits else
-                   f'take at most {(1 << shift) - CPU_NODES} GPUs')
+                   f'take at most {limit - CPU_NODES} GPUs')
         raise MachineError(
             f'GPUS={self.gpus} with NODES={self.nodes} and {CPU_NODES} CPU '
-            f"nodes make {total} nodes, but the guest's kernel knows "
-            f'{1 << shift} (CONFIG_NODES_SHIFT={shift}): {way_out}')
+            f'nodes make {total} nodes, but {reason}: {way_out}')
 
     def _node_count(self):
         return CPU_NODES + self.spare_nodes + self.gpus * self.nodes

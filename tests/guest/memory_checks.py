@@ -128,6 +128,7 @@ def patterns(vm):
         nodes = [node for gpu in range(vm.gpus)
                  for node in vm.gpu_nodes(gpu)[:vm.partitions]]
         same('nodes that were written', found.patterns, nodes)
+        same('files of memory', len(found.memory_files), vm.gpus)
         size = vm.partition_mb() * MIB
         for index, path in enumerate(found.memory_files):
             with open(path, 'rb') as file:

@@ -129,6 +129,7 @@ def main():
             print(f'    {line}')
         sys.exit(f'run: {error}')
 
+    guest.forget_memory(args.out)
     found = report.parse(guest.read_log(args.out))
     missing = keep(args.out, found) + report.missing(found, vm)
     show(found, args.out)
