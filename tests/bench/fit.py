@@ -35,7 +35,8 @@ class Fit:
     quadratic: float    # what x*x makes up of the last cost, in a parabola
 
     def linear(self) -> bool:
-        return abs(self.quadratic) <= LINEAR
+        """Or better: a cost may grow less than that."""
+        return self.quadratic <= LINEAR
 
 
 def fit(xs: list[float], ys: list[float]) -> Fit:
