@@ -17,7 +17,8 @@ sys.path.insert(0, os.path.join(HERE, os.pardir, 'guest'))
 from arch import AMD64, ARM64       # noqa: E402
 from boots import BOOTS             # noqa: E402
 from checks import Failure, same    # noqa: E402
-from objects import properties      # noqa: E402
+from objects import GENERAL_TYPE, NVIDIA_TYPE, properties     # noqa: E402
+from run import disassemble         # noqa: E402
 from tap import Tap                 # noqa: E402
 
 READ_TABLE = os.path.join(HERE, os.pardir, 'fuzz', 'read_table.py')
@@ -27,13 +28,12 @@ GOLDEN_TABLES = {
     'aarch64/virt/DSDT.nvgpumem': ((3, 6),),
     'aarch64/virt/DSDT.nvgpumempxb': ((1, 4), (7, 1)),
     'x86/q35/DSDT.nvgpumem': ((2, 3), (5, 3))}
-OBJECTS = ('nvidia-gpu-mem-acpi', 'dev-mem-pxm-acpi')
 PROPERTY = re.compile(r'\[String\] Length \w+ = "([^"]+)"\s+'
                       r'\[Integer\] = (\w+)')
 COMPLAINT = re.compile(r'(?:Error|Warning|Remark) +\d+ -.*')
 
 
-def run(*command, cwd):
+def output(*command, cwd):
     try:
         done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, text=True,
@@ -49,7 +49,7 @@ def run(*command, cwd):
 
 def acpiexec(table, command):
     out, name = os.path.split(table)
-    said = run('acpiexec', '-b', command, name, cwd=out)
+    said = output('acpiexec', '-b', command, name, cwd=out)
     if 'successfully acquired and loaded' not in said:
         raise Failure(f'acpiexec does not load {table}:\n{said}')
     return said
@@ -70,12 +70,11 @@ def first(pairs):
 
 def complaints(table):
     """Of a compiler that reads the disassembly: how often each."""
-    out, name = os.path.split(table)
-    run('iasl', '-d', name, cwd=out)
-    source = os.path.splitext(name)[0] + '.dsl'
-    if not os.path.exists(os.path.join(out, source)):
-        raise Failure(f'iasl does not disassemble {table}')
-    said = run('iasl', '-p', 'again', source, cwd=out)
+    out, name = os.path.split(os.path.splitext(table)[0])
+    fault = disassemble(out, name)
+    if fault:
+        raise Failure(fault)
+    said = output('iasl', '-p', 'again', f'{name}.dsl', cwd=out)
     if 'Compilation ' not in said:
         raise Failure(f'iasl does not compile {table}:\n{said}')
     # It points at columns
@@ -88,16 +87,17 @@ def complaints(table):
 def without_objects(args):
     """The arguments but for our objects, and values of their initiators."""
     return [word for option, value in zip(args[::2], args[1::2], strict=True)
-            if value.split(',')[0] not in (*OBJECTS, 'hmat-lb')
+            if value.split(',')[0] not in (NVIDIA_TYPE, GENERAL_TYPE,
+                                           'hmat-lb')
             for word in (option, value)]
 
 
 def read_dsdt(qemu, vm, args, path):
     """The DSDT of a machine, in a new file."""
     board = 'virt' if vm.arch is ARM64 else 'q35'
-    said = run(sys.executable, READ_TABLE, '--qemu', qemu, '--board', board,
-               '--table', 'DSDT', '--out', path, '--', *args,
-               cwd=os.path.dirname(path))
+    said = output(sys.executable, READ_TABLE, '--qemu', qemu,
+                  '--board', board, '--table', 'DSDT', '--out', path,
+                  '--', *args, cwd=os.path.dirname(path))
     if not os.path.exists(path):
         raise Failure(said)
 
@@ -134,7 +134,7 @@ def test_golden(tap, name, ranges, out):
         """acpiexec evaluates each _DSD to the object's nodes"""
         shutil.copyfile(os.path.join(GOLDEN, name), table)
         same('properties', sorted(found_properties(table), key=first),
-             [properties(OBJECTS[0], *nodes) for nodes in ranges])
+             [properties(NVIDIA_TYPE, *nodes) for nodes in ranges])
 
     tap.point(f'{name}: {evaluates.__doc__}', evaluates)
 

@@ -35,7 +35,7 @@ class Fit:
     quadratic: float    # what x*x makes up of the last cost, in a parabola
 
     def linear(self) -> bool:
-        """Or better: a cost may grow less than that."""
+        """Whether it grows like a line, or less."""
         return self.quadratic <= LINEAR
 
 

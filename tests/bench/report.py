@@ -131,7 +131,7 @@ What is our own, with all that it calls, and what is the peer's:
 
 ## Growth
 
-The quadratic part is what x² makes up, at the largest n, of a fitted parabola: a cost is called linear up to {100 * LINEAR:.0f}%, also below 0.
+The quadratic part is what x² makes up, at the largest n, of a fitted parabola: a cost is called linear up to {100 * LINEAR:.0f}%. It may be negative.
 
 {fits(figures)}
 

@@ -81,8 +81,8 @@ def peers_objects(arch, nodes):
 def partitions(name, further, check, **options):
     """GPUs whose memory is in equal parts in their first nodes."""
     vm = Machine(further=further, **options)
-    mb = {node: vm.partition_mb() for gpu in range(vm.gpus)
-          for node in vm.gpu_nodes(gpu)[:vm.partitions]}
+    mb = {node: mb for node, mb in vm.memory().items()
+          if node in vm.empty_nodes()}
     return Boot(name, vm, (
         check(vm),
         memory(vm.empty_nodes(), mb),

@@ -194,51 +194,34 @@ static int gpumem_remove(struct gpumem *gpu, unsigned int index,
     return ret;
 }
 
+typedef int gpumem_step(struct gpumem *gpu, unsigned int index,
+                        unsigned int of);
+
+/* Take a step for each partition; if one fails, undo those before it. */
+static int gpumem_all(struct gpumem *gpu, unsigned int of, gpumem_step *step,
+                      gpumem_step *undo)
+{
+    unsigned int i;
+    int ret;
+
+    for (i = 0; i < of; i++) {
+        ret = step(gpu, i, of);
+        if (ret) {
+            while (i--) {
+                undo(gpu, i, of);
+            }
+            return ret;
+        }
+    }
+    return 0;
+}
+
 /*
- * What can't be done whole is undone.  If that fails too, the log says so, and
- * the number of partitions is not right any more.
+ * Called with the lock held, or before anybody else can be there.  If an undo
+ * fails, the log says so, and the number of partitions is not right any more.
  */
-static int gpumem_remove_all(struct gpumem *gpu)
-{
-    unsigned int of = gpu->partitions;
-    unsigned int i;
-    int ret;
-
-    for (i = 0; i < of; i++) {
-        ret = gpumem_remove(gpu, i, of);
-        if (ret) {
-            while (i--) {
-                gpumem_add(gpu, i, of);
-            }
-            return ret;
-        }
-    }
-    gpu->partitions = 0;
-    return 0;
-}
-
-static int gpumem_add_all(struct gpumem *gpu, unsigned int of)
-{
-    unsigned int i;
-    int ret;
-
-    for (i = 0; i < of; i++) {
-        ret = gpumem_add(gpu, i, of);
-        if (ret) {
-            while (i--) {
-                gpumem_remove(gpu, i, of);
-            }
-            return ret;
-        }
-    }
-    gpu->partitions = of;
-    return 0;
-}
-
-/* Called with the lock held, or before anybody else can be there */
 static int gpumem_split(struct gpumem *gpu, unsigned int of)
 {
-    unsigned int old;
     int ret;
 
     if (of && (!is_power_of_2(of) || of > GPUMEM_MAX_PARTITIONS ||
@@ -249,16 +232,17 @@ static int gpumem_split(struct gpumem *gpu, unsigned int of)
                 gpu->domains.count, memory_block_size_bytes() >> 20);
         return -EINVAL;
     }
-    old = gpu->partitions;
-    ret = gpumem_remove_all(gpu);
+    ret = gpumem_all(gpu, gpu->partitions, gpumem_remove, gpumem_add);
     if (ret) {
         return ret;
     }
-    ret = gpumem_add_all(gpu, of);
+    ret = gpumem_all(gpu, of, gpumem_add, gpumem_remove);
     if (ret) {
-        gpumem_add_all(gpu, old);
+        gpumem_all(gpu, gpu->partitions, gpumem_add, gpumem_remove);
+        return ret;
     }
-    return ret;
+    gpu->partitions = of;
+    return 0;
 }
 
 static ssize_t partitions_show(struct device *dev,

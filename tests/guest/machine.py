@@ -139,6 +139,11 @@ class Machine:
         """Where each GPU has so many, or as many as at first."""
         return (self.gpu_mb or self.node_mb) // (partitions or self.partitions)
 
+    def gpu_memory(self, gpu):
+        """The nodes of one GPU that have its memory at first, with its MB."""
+        return dict.fromkeys(self.gpu_nodes(gpu)[:self.partitions],
+                             self.partition_mb())
+
     def plug_node(self):
         """The node of the range for memory devices: the last but the GPUs'."""
         return CPU_NODES + self.spare_nodes - 1 if self.devices else None
@@ -148,8 +153,7 @@ class Machine:
         memory = {node: self.node_mb for node in range(CPU_NODES)}
         # Its driver learns of no node from QEMU's own objects
         for gpu in range(0 if self.initiator_objects else self.gpus):
-            for node in self.gpu_nodes(gpu)[:self.partitions]:
-                memory[node] = self.partition_mb()
+            memory |= self.gpu_memory(gpu)
         for device in self.devices:
             memory[device.node] = memory.get(device.node, 0) + device.mb
         return memory
@@ -217,7 +221,7 @@ class Machine:
             options.append('iommu=smmuv3')
         args = ['-machine', ','.join(options), *self._numa_args()]
         for gpu in range(self.gpus):
-            args += self._gpu_args(gpu, out, self.smmu and pxb_smmu)
+            args += self._gpu_args(gpu, out, pxb_smmu)
         for device in self.devices:
             if not device.while_running:
                 args += device.command_line()

@@ -125,8 +125,7 @@ def _pages_with(file, pattern):
 def patterns(vm):
     def check(found):
         """what the guest writes in a node is in that partition, no other"""
-        nodes = [node for gpu in range(vm.gpus)
-                 for node in vm.gpu_nodes(gpu)[:vm.partitions]]
+        nodes = [node for gpu in range(vm.gpus) for node in vm.gpu_memory(gpu)]
         same('nodes that were written', found.patterns, nodes)
         same('files of memory', len(found.memory_files), vm.gpus)
         size = vm.partition_mb() * MIB

@@ -22,7 +22,8 @@ def boot(name, *checks, nodes=8, partitions=8, every_kernel=False, **options):
     """All GPUs have memory in their nodes, and the checks besides."""
     vm = Machine(nodes=nodes, partitions=partitions, **options)
     ranges = [(vm.gpu_nodes(gpu)[0], nodes) for gpu in range(vm.gpus)]
-    mb = {node: mb for node, mb in vm.memory().items() if node >= CPU_NODES}
+    mb = {node: mb for node, mb in vm.memory().items()
+          if node in vm.empty_nodes()}
     if vm.uncached_mb:
         checks = memory_bars({2: vm.uncached_mb, 4: vm.gpu_mb}), *checks
     if vm.further == 'patterns':
@@ -47,12 +48,12 @@ DISTANCES = tuple(tuple(10 if src == dst else 11 for dst in range(NODES))
 
 
 def near(initiator, target):
-    """Whether a CPU node is that of a node, or of the GPU that has it."""
+    """Whether the target is this CPU node, or a node of a GPU near it."""
     return initiator == (target if target < CPU_NODES else
                          (target - CPU_NODES) // 8 % CPU_NODES)
 
 
-# Every value is one of its own
+# All values differ
 PERFORMANCE = Performance(
     latency_ns=tuple(tuple((100 if near(src, dst) else 400) + 2 * dst + src
                            for dst in range(NODES))
