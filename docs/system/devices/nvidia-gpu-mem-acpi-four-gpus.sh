@@ -21,9 +21,13 @@ for ((src = 0; src < nodes; src++)); do
 done
 for gpu in "${!gpus[@]}"; do
     first=$((2 + 8 * gpu))
-    args+=(-device "pxb-pcie,id=pxb$gpu,bus=pcie.0,addr=$((4 + gpu)),bus_nr=$((128 + 16 * gpu)),numa_node=$((gpu % 2))"
-           -device "pcie-root-port,id=port$gpu,bus=pxb$gpu,chassis=$((1 + gpu)),io-reserve=0"
-           -device "vfio-pci-nohotplug,host=${gpus[gpu]},rombar=0,id=gpu$gpu,bus=port$gpu"
-           -object "nvidia-gpu-mem-acpi,id=mem$gpu,devid=gpu$gpu,nodeset=$first-$((first + 7))")
+    pxb=pxb-pcie,id=pxb$gpu,bus=pcie.0,addr=$((4 + gpu))
+    pxb+=,bus_nr=$((128 + 16 * gpu)),numa_node=$((gpu % 2))
+    port=pcie-root-port,id=port$gpu,bus=pxb$gpu,chassis=$((1 + gpu))
+    port+=,io-reserve=0
+    vfio=vfio-pci-nohotplug,host=${gpus[gpu]},rombar=0,id=gpu$gpu,bus=port$gpu
+    mem=nvidia-gpu-mem-acpi,id=mem$gpu,devid=gpu$gpu
+    mem+=,nodeset=$first-$((first + 7))
+    args+=(-device "$pxb" -device "$port" -device "$vfio" -object "$mem")
 done
 exec qemu-system-aarch64 "${args[@]}" "$@"
