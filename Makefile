@@ -32,8 +32,8 @@ PREFIX :=
 GUEST := $(BUILD)/guest
 RUN_GUEST := $(GUEST)$(patsubst %,-%,$(filter-out own,$(KERNEL)))
 
-.PHONY: all run check fuzz bench docs install uninstall series check-series \
-    check-regress check-targets clean distclean help
+.PHONY: all run check fuzz bench docs deb install uninstall series \
+    check-series check-regress check-targets clean distclean help
 
 # More than one of the scripts brings the base in step with this tree
 .NOTPARALLEL:
@@ -77,6 +77,10 @@ install: all docs
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
 	@scripts/install-qemu $(BUILD) $(GUEST) '$(PREFIX)'
 
+deb: all docs
+	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
+	@scripts/build-deb $(BUILD) $(GUEST)
+
 uninstall:
 	@scripts/uninstall-qemu $(BUILD) '$(PREFIX)'
 
@@ -99,7 +103,7 @@ check-targets: $(BUILD)/build.ninja
 
 clean:
 	rm -rf $(BUILD)/guest* $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
-	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/series $(BUILD)/check-* \
+	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/deb $(BUILD)/series $(BUILD)/check-* \
 	    $(BUILD)/vfio $(BUILD)/nvidia $(BUILD)/bench
 	[ ! -d $(BUILD)/qemu ] || ninja -C $(BUILD)/qemu -t clean
 
@@ -117,6 +121,7 @@ help:
 	@echo "make fuzz           run random machines (N=10000, SEED=random)"
 	@echo "make bench          measure what the tables cost, beside other objects"
 	@echo "make docs           make QEMU's documents, with our pages in them"
+	@echo "make deb            write a Debian package, $(BUILD)/qemu-gpu-mem_*.deb"
 	@echo "make install        install QEMU, its firmware and its documents"
 	@echo "                    (PREFIX=/usr/local, DESTDIR=...)"
 	@echo "make uninstall      remove what was installed (PREFIX, DESTDIR as then)"

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tests of "make deb": its package in a clean Debian of this release."""
+
+import argparse
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True      # the source directory stays clean
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
+
+import guest                        # noqa: E402
+import machine                      # noqa: E402
+import report                       # noqa: E402
+from checks import Failure, same    # noqa: E402
+from debian_root import DebianRoot  # noqa: E402
+from tap import Tap                 # noqa: E402
+
+NAME = 'qemu-gpu-mem'
+PROGRAM = 'qemu-system-aarch64-gpu-mem'
+PREFIX = f'/usr/lib/{NAME}'
+FIRMWARE_FOLDER = '/usr/share/AAVMF/gpu-mem'
+OURS = re.compile(rf'({PREFIX}|{FIRMWARE_FOLDER}|/usr/share/doc/{NAME})(/|$)'
+                  rf'|/usr/bin/{PROGRAM}$|/usr/share/man/man1/{PROGRAM}\.1\.gz$'
+                  r'|/usr/share/qemu/firmware/70-edk2-aarch64-gpu-mem\.json$'
+                  rf'|/etc/apparmor\.d/abstractions/libvirt-qemu\.d/{NAME}$')
+FIRMWARE = {            # what it is for the guest tests: what the package has
+    'AAVMF_CODE.fd': 'edk2-aarch64-code.fd',
+    'AAVMF_VARS.fd': 'edk2-arm-vars.fd'}
+QEMU_IMG = f'{PREFIX}/bin/qemu-img'
+# What a host needs, where the help of a program names it
+FEATURES = (
+    (f'{PROGRAM} -object memory-backend-ram,help', ('host-nodes',)),
+    (f'{PROGRAM} -object help',
+     ('nvidia-gpu-mem-acpi', 'dev-mem-pxm-acpi', 'iommufd', 'tls-creds-x509')),
+    (f'{PROGRAM} -machine virt -netdev help',
+     ('tap', 'user', 'vhost-user', 'vhost-vdpa')),
+    (f'{PROGRAM} -machine virt -device help',
+     ('vfio-pci-nohotplug', 'vhost-vsock-pci', 'vhost-scsi-pci',
+      'vhost-user-fs-pci', 'virtio-9p-pci', 'tpm-tis-device',
+      'usb-host', 'usb-redir')),
+    (f'{PROGRAM} -machine virt -chardev help', ('spicevmc',)),
+    (f'{QEMU_IMG} --help', ('qcow2', 'rbd', 'iscsi', 'nfs', 'ssh', 'https')))
+
+
+class Package:
+    def __init__(self, args):
+        self.args = args
+        self.out = os.path.abspath(args.out)
+        self.deb = self._newest()
+        self.root = None
+        self.before = set()
+
+    def _newest(self):
+        names = [name for name in os.listdir(self.args.build)
+                 if name.startswith(f'{NAME}_') and name.endswith('.deb')]
+        same('number of packages', len(names), 1)
+        return os.path.join(os.path.abspath(self.args.build), names[0])
+
+    def path(self, name):
+        """As it is called from outside."""
+        return self.root.path + name
+
+    def apt(self, *arguments):
+        return self.root.run('apt-get', '-y', '--no-install-recommends',
+                             *arguments)
+
+
+def makes_root(it):
+    """a clean Debian of this machine's release"""
+    it.root = DebianRoot(os.path.join(it.out, 'root'),
+                         os.path.join(TOP, 'scripts'),
+                         os.path.abspath(it.args.build))
+    it.before = it.root.files()
+
+
+def installs(it):
+    """apt installs it, and finds all it depends on"""
+    it.apt('install', it.deb)
+
+
+def own_places(it):
+    """all its files are in places of its own"""
+    listed = it.root.run('dpkg', '-L', NAME).splitlines()
+    folders = {'/.', *(path[:end.start()] for path in listed
+                       for end in re.finditer('/', path))}
+    same('elsewhere', [path for path in listed
+                       if path not in folders and not OURS.match(path)], [])
+
+
+def features(it):
+    """the emulator and qemu-img have what a host needs"""
+    missing = []
+    for command, wanted in FEATURES:
+        said = re.split(r'[\s",=]+', it.root.run(*command.split()))
+        missing += [f'{command}: {word}' for word in wanted
+                    if word not in said]
+    same('missing', missing, [])
+
+
+def default_machine(it):
+    """a machine with its network card starts: all ROMs are there"""
+    said = it.root.run('sh', '-c', f'echo quit | {PROGRAM} -machine virt -S '
+                       '-display none -monitor stdio')
+    if '(qemu)' not in said:
+        raise Failure(said)
+
+
+def vnc_greeting(path):
+    """A client that comes as far as the screen's size (RFC 6143, 7.1-7.3)."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60)
+        client.connect(path)
+        stream = client.makefile('rwb')
+        version = stream.read(12)
+        stream.write(version)
+        stream.flush()
+        kinds = stream.read(stream.read(1)[0])
+        stream.write(b'\1')         # no authentication
+        stream.flush()
+        result = stream.read(4)
+        stream.write(b'\1')         # shared with others
+        stream.flush()
+        width, height = (int.from_bytes(stream.read(2), 'big')
+                         for _ in range(2))
+    same('protocol, security, result, screen',
+         (version, 1 in kinds, result, width > 0, height > 0),
+         (b'RFB 003.008\n', True, bytes(4), True, True))
+
+
+def boots(it):
+    """in its sandbox, with VNC and vhost-user, the guest has all memory"""
+    out, files = (os.path.join(it.out, name) for name in ('boot', 'guest'))
+    for folder in (out, files):
+        subprocess.run(['rm', '-rf', folder], check=True)
+        os.makedirs(folder)
+    for name in ('vmlinuz', 'initramfs.cpio.gz'):
+        os.symlink(os.path.join(os.path.abspath(it.args.guest), name),
+                   os.path.join(files, name))
+    for name, packaged in FIRMWARE.items():
+        os.symlink(it.path(f'{FIRMWARE_FOLDER}/{packaged}'),
+                   os.path.join(files, name))
+    disk, vnc = (os.path.join(out, name) for name in ('disk', 'vnc'))
+    daemon = subprocess.Popen(it.root.enter(
+        f'{PREFIX}/bin/qemu-storage-daemon',
+        '--blockdev', 'null-co,node-name=disk,size=1048576,read-zeroes=on',
+        '--export', 'vhost-user-blk,id=export,node-name=disk,'
+        f'addr.type=unix,addr.path={disk}',
+        '--chardev', 'stdio,id=qmp', '--monitor', 'chardev=qmp'),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    vm = machine.Machine()
+    # So that the daemon sees the guest's memory
+    command = [word.replace('memory-backend-ram,',
+                            'memory-backend-memfd,share=on,')
+               for word in vm.command(PROGRAM, files, out, (
+                   '-sandbox', 'on,obsolete=deny,elevateprivileges=deny,'
+                   'spawn=deny,resourcecontrol=deny',
+                   '-vnc', f'unix:{vnc}',
+                   '-chardev', f'socket,id=disk,path={disk}',
+                   '-device', 'vhost-user-blk-pci,chardev=disk,num-queues=1'))]
+
+    def look(name, _):
+        if name == guest.DRIVER:
+            vnc_greeting(vnc)
+
+    try:
+        daemon.stdout.readline()    # its greeting: the export is there
+        guest.boot(it.root.enter(*command), vm.arch.milestones, out,
+                   on_milestone=look)
+        same('missing', report.missing(report.parse(guest.read_log(out)), vm),
+             [])
+    except (guest.BootError, Failure) as error:
+        raise Failure('\n'.join([str(error), guest.read_stderr(out),
+                                 *guest.log_tail(out)])) from None
+    finally:
+        daemon.terminate()
+        daemon.communicate()
+
+
+def upgrades(it):
+    """installed once more over itself, it has the same files"""
+    files = it.root.files()
+    it.apt('install', '--reinstall', it.deb)
+    same('come or gone', files ^ it.root.files(), set())
+
+
+def purges(it):
+    """purged, nothing of it is left"""
+    it.apt('purge', NAME)
+    same('left', sorted(path for path in it.root.files() - it.before
+                        if OURS.match(path[1:]) or NAME in path), [])
+
+
+POINTS = (makes_root, installs, own_places, features, default_machine, boots,
+          upgrades, purges)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--build', required=True, metavar='DIR',
+                        help='with the package')
+    parser.add_argument('--guest', required=True, metavar='DIR',
+                        help='what build-guest made')
+    parser.add_argument('--out', required=True, metavar='DIR',
+                        help='where the other Debian is made')
+    args = parser.parse_args()
+    if os.geteuid():
+        print('TAP version 13\n1..1\n'
+              'ok 1 - the package # SKIP only root can make another Debian')
+        return 0
+    os.makedirs(args.out, exist_ok=True)
+    it = Package(args)
+    tap = Tap(len(POINTS))
+    for point in POINTS:
+        tap.point(point.__doc__, point, it)
+    return 1 if tap.failures else 0
+
+
+if __name__ == '__main__':
+    # So that QEMU ends with us: as with an interrupt, "finally" runs.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main())
