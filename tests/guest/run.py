@@ -87,9 +87,6 @@ def show(found, out):
     print('memory online:')
     for node, memory in sorted(found.memory.items()):
         print(f'    node {node}: {memory.online_mb} MB')
-    print('numactl -H:')
-    for line in found.numactl.splitlines():
-        print(f'    {line}')
     said = guest.read_stderr(out)
     if said:
         print(f'QEMU says: {said}')
