@@ -46,3 +46,10 @@ at_least() {
 os_release() {
     [ ! -r /etc/os-release ] || (. /etc/os-release && eval "echo \${$1-}")
 }
+
+# ccache_in DIR: what is compiled below DIR is found again from a clean clone
+# elsewhere.  What isn't found is compiled at once, without the preprocessor
+# run alone before: that takes a third off the first build.
+ccache_in() {
+    export CCACHE_BASEDIR="$1" CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
+}
