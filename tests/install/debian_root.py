@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A clean Debian of the machine's own release, in a folder."""
+"""A clean Debian in a folder."""
 
 import os
+import platform
 import shlex
 import subprocess
 
 from checks import Failure
 
 SECONDS = 900           # for apt, on a slow mirror
+VALID = 'Acquire::Check-Valid-Until'
 # Mounts that go with the process that made them
 ENTER = '''mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
+mount --rbind /sys "$1/sys"
 mkdir -p "$1$2"
 mount --bind "$2" "$1$2"
 root=$1
@@ -19,21 +22,32 @@ exec chroot "$root" "$@"
 '''
 
 
+def reason_against():
+    """Why there can't be one here, or None."""
+    done = subprocess.run(['unshare', '--mount', 'true'], text=True,
+                          stderr=subprocess.PIPE, check=False)
+    return (f"another Debian can't be entered here: {done.stderr.strip()}"
+            if done.returncode else None)
+
+
 class DebianRoot:
-    def __init__(self, path, scripts, shared):
-        """PATH is made anew; inside, the folder SHARED has its own name."""
-        self.path, self._shared = path, shared
+    def __init__(self, path, scripts, suite=None, packages=()):
+        """PATH is made anew, of the machine's own release or another suite."""
+        self.path = path = os.path.abspath(path)
         subprocess.run(['rm', '-rf', '--one-file-system', path], check=True)
-        with open('/etc/os-release') as file:
-            release = dict(line.rstrip().split('=', 1) for line in file)
-        suite = release['VERSION_CODENAME'].strip('"')
+        if not suite:
+            codename = platform.freedesktop_os_release()['VERSION_CODENAME']
+            suite = f'{codename},{codename}-updates'
         arch = self._output('dpkg', '--print-architecture')
         apt = f'{path}.apt'
-        self._output(os.path.join(scripts, 'private-apt'), apt, 'deb',
-                     f'{suite},{suite}-updates', arch)
-        # Its package lists stay, so that apt in there needs no update
+        self._output(os.path.join(scripts, 'private-apt'), apt, 'deb', suite,
+                     arch)
+        # As the machine's own apt has it, and with package lists that stay, so
+        # that apt in there needs no update
         self._output('mmdebstrap', '--mode=root', '--variant=apt',
-                     '--skip=cleanup/apt', suite, path,
+                     '--skip=cleanup/apt', f'--include={",".join(packages)}',
+                     '--aptopt=' + self._output('apt-config', 'dump', VALID),
+                     suite.split(',', maxsplit=1)[0], path,
                      f'{apt}/sources.list')
         with open('/etc/resolv.conf') as have:
             self._write('etc/resolv.conf', have.read())
@@ -52,21 +66,25 @@ class DebianRoot:
                           f'{done.returncode}: {done.stdout[-2000:]}')
         return done.stdout.strip()
 
-    def enter(self, *command):
-        """The command that runs another one in there."""
-        return ['unshare', '--mount', 'sh', '-ec', ENTER, 'enter', self.path,
-                self._shared, *command]
+    def enter(self, shared, *command):
+        """The command that runs another one in there.
 
-    def run(self, *command):
+        The folder SHARED has its own name there.
+        """
+        return ['unshare', '--mount', 'sh', '-ec', ENTER, 'enter', self.path,
+                shared, *command]
+
+    def run(self, shared, *command):
         """What the command says; raises if it fails."""
         return self._output(*self.enter(
-            'env', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL=C',
+            shared, 'env', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL=C',
             'DEBIAN_FRONTEND=noninteractive', *command))
 
-    def files(self):
-        """Everything but what apt and dpkg keep for themselves."""
+    def files(self, *besides):
+        """All but the folders BESIDES, and what apt and dpkg keep for themselves."""
         own = ('./var/lib/dpkg', './var/lib/apt', './var/cache', './var/log',
-               './proc', './dev', './tmp', f'.{self._shared}')
+               './proc', './dev', './sys', './tmp',
+               *(f'.{folder}' for folder in besides))
         prune = ' -o '.join(f'-path {shlex.quote(path)}' for path in own)
         return set(self._output(
             'sh', '-c', f'cd "$1" && find . \\( {prune} \\) -prune -o -print',

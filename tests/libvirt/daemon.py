@@ -2,16 +2,20 @@
 """A libvirt daemon of our own, apart from the host's.
 
 A daemon that isn't root's serves a session, all of whose files lie where
-XDG_* and HOME say: here in one folder.  So root gives it to "nobody".
+XDG_* and HOME say: here in one folder.  So root gives it to "nobody".  It is
+the libvirt of this machine, or of another Debian in a folder.
 """
 
 import os
+import re
 import select
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 from checks import Failure
 
@@ -26,15 +30,17 @@ HOMES = {'HOME': 'home', 'XDG_RUNTIME_DIR': 'run', 'XDG_CONFIG_HOME': 'config',
 
 
 class Daemon:
-    def __init__(self):
+    def __init__(self, root=None):
+        """ROOT is a debian_root.DebianRoot that has libvirt."""
         # Not in the build folder: "nobody" may not be let in there, and the
         # path of a socket has at most 108 bytes.
         self.folder = tempfile.mkdtemp(prefix='libvirt-', dir='/var/tmp')
         self._process = None
-        self._as_user = {}
+        self._root = root
+        self._as_user = root.enter(self.folder) if root else []
         if os.geteuid() == 0:
-            self._as_user = {'user': NOBODY, 'group': NOBODY,
-                             'extra_groups': []}
+            self._as_user += ['setpriv', f'--reuid={NOBODY}',
+                              f'--regid={NOBODY}', '--clear-groups', '--']
         self._environ = {'PATH': SYSTEM_PATH, 'LC_ALL': 'C',
                          # A daemon that is gone is not started by virsh
                          'LIBVIRT_AUTOSTART': '0'}
@@ -58,7 +64,7 @@ class Daemon:
 
     def give(self, path):
         """To the user that the daemon runs as."""
-        if self._as_user:
+        if os.geteuid() == 0:
             os.chown(path, NOBODY, NOBODY)
 
     def copy(self, path):
@@ -68,6 +74,27 @@ class Daemon:
         except OSError as error:
             raise Failure(f'{path} is not to be had: {error}') from None
 
+    def copy_program(self, path):
+        """A copy that runs there, with the libraries that it has here."""
+        copy = self.copy(path)
+        if not self._root:
+            return copy
+        libraries = self.path('libraries')
+        os.mkdir(libraries)
+        linked = subprocess.run(['ldd', path], text=True, check=False,
+                                stdout=subprocess.PIPE).stdout
+        loader = re.search(r'(?m)^\s*/.*?(ld-\S+)', linked)
+        if not loader:
+            raise Failure(f'ldd {path}: {linked}')
+        for library in re.findall(r'/\S+', linked):
+            shutil.copy(library, libraries)
+        os.rename(copy, f'{copy}.elf')
+        with open(copy, 'w') as script:
+            script.write(f'#!/bin/sh\nexec {libraries}/{loader[1]} --library-path '
+                         f'{libraries} {copy}.elf "$@"\n')
+        os.chmod(copy, 0o755)
+        return copy
+
     def listen(self, name, kind):
         """A socket that the daemon's user can connect to, and its path."""
         listener = socket.socket(socket.AF_UNIX, kind)
@@ -76,19 +103,20 @@ class Daemon:
         return listener, self.path(name)
 
     def start(self):
-        program = shutil.which('libvirtd', path=SYSTEM_PATH)
-        if not program or not shutil.which('virsh', path=SYSTEM_PATH):
+        if not self._root and not (
+                shutil.which('libvirtd', path=SYSTEM_PATH) and
+                shutil.which('virsh', path=SYSTEM_PATH)):
             raise Failure('libvirtd or virsh is missing: install libvirt-'
                           'daemon, libvirt-daemon-driver-qemu and '
                           'libvirt-clients')
         ready, notify = self.listen('notify', socket.SOCK_DGRAM)
         with ready, open(self.path('libvirtd.log'), 'wb') as log:
             self._process = subprocess.Popen(
-                [program, '--timeout', str(IDLE_FOR),
+                [*self._as_user, 'libvirtd', '--timeout', str(IDLE_FOR),
                  '--pid-file', self.path('libvirtd.pid')],
                 env={**self._environ, 'NOTIFY_SOCKET': notify},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                cwd=self.folder, start_new_session=True, **self._as_user)
+                cwd=self.folder, start_new_session=True)
             self._await(ready)
 
     def _await(self, ready):
@@ -105,19 +133,52 @@ class Daemon:
 
     def virsh(self, *args):
         """What the command prints."""
-        uri = 'qemu:///session?socket=' + self.path('run', 'libvirt',
-                                                    'libvirt-sock')
+        return self.run(*self._virsh(), *args)
+
+    def virsh_on_terminal(self, *args):
+        """The same of a command that wants a terminal, as a guest's console."""
+        ours, its = os.openpty()
+        with subprocess.Popen([*self._as_user, *self._virsh(), *args],
+                              env=self._environ, stdin=its, stdout=its,
+                              stderr=its, cwd=self.folder) as process:
+            os.close(its)
+            try:
+                return self._read_all(ours)
+            finally:
+                os.close(ours)
+                process.kill()
+
+    @staticmethod
+    def _read_all(terminal):
+        """What is written to a terminal until all who could have closed it."""
+        said, until = b'', time.monotonic() + ANSWER_WITHIN
+        while select.select([terminal], [], [],
+                            max(0, until - time.monotonic()))[0]:
+            try:
+                said += os.read(terminal, 1 << 16)
+            except OSError:         # as Linux says so
+                return said.decode(errors='replace')
+        raise Failure(f'the terminal is open after {ANSWER_WITHIN} s: '
+                      f'{said[-1000:]}')
+
+    def _virsh(self):
+        return ['virsh', '--quiet', '--connect', 'qemu:///session?socket=' +
+                self.path('run', 'libvirt', 'libvirt-sock')]
+
+    def run(self, *command):
+        """What a command prints that is beside the daemon's."""
         try:
             done = subprocess.run(
-                ['virsh', '--quiet', '--connect', uri, *args],
+                [*self._as_user, *command],
                 env=self._environ, stdin=subprocess.DEVNULL, text=True,
                 capture_output=True, timeout=ANSWER_WITHIN, check=False,
-                cwd=self.folder, **self._as_user)
+                cwd=self.folder)
         except subprocess.TimeoutExpired:
-            raise Failure(f'virsh {args[0]}: no answer within '
+            raise Failure(f'{shlex.join(command)}: no answer within '
                           f'{ANSWER_WITHIN} s') from None
         if done.returncode:
-            raise Failure(f'virsh {args[0]}: {done.stderr.strip()}')
+            raise Failure(f'{shlex.join(command)}: '
+                          f'{done.stderr.strip() or done.stdout.strip()}')
         return done.stdout.strip()
 
     def stop(self):

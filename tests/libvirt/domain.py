@@ -23,7 +23,8 @@ class Files:
 # Where a domain leaves that to libvirt, the place is the one that libvirt has
 # for a PCI Express device, a root port.
 HOSTDEV = re.compile(r"""
-    <hostdev\ mode='subsystem'\ type='pci'\ managed='no'>\s*
+    <hostdev\ mode='subsystem'\ type='pci'\ managed='(?:no'>|yes'>\s*
+      <driver\ model='nvgrace_gpu_vfio_pci'/>)\s*
       <source>\s*<address\ [^>]*/>\s*</source>\s*
       (?P<alias><alias\ name='(?P<id>ua-[^']*)'/>)\s*
       <rom\ bar='off'/>\s*
@@ -42,23 +43,26 @@ MANAGED = """\
 END_OF_ARGUMENTS = '  </qemu:commandline>'
 
 
+PATHS = (('/usr/local/bin/qemu-system-aarch64', 'qemu'),
+         ('/usr/local/share/qemu/edk2-aarch64-code.fd', 'firmware'),
+         ('/usr/local/share/qemu/edk2-arm-vars.fd', 'variables'))
+BOOTED_PATHS = (('/var/lib/libvirt/images/vmlinuz', 'kernel'),
+                ('/var/lib/libvirt/images/initramfs.cpio.gz', 'initrd'))
+
+
 def _replaced(files, kernel_args):
     """What a domain says, how many times, and what it is to say here."""
     return (
         ("<domain type='kvm'", 1, "<domain type='qemu'"),
         ("<memory unit='GiB'>16</memory>", 1,
          "<memory unit='GiB'>2</memory>"),
-        ("memory='8' unit='GiB'/>", 2, "memory='1' unit='GiB'/>"),
+        ("memory='8' unit='GiB'", 2, "memory='1' unit='GiB'"),
         ("<cpu mode='host-passthrough'>", 1,
          "<cpu mode='custom' match='exact'><model>max</model>"),
-        ('/usr/local/bin/qemu-system-aarch64', 1, files.qemu),
-        ('/usr/local/share/qemu/edk2-aarch64-code.fd', 1, files.firmware),
-        ('/usr/local/share/qemu/edk2-arm-vars.fd', 1, files.variables),
         ("""\
     <disk type='file' device='disk'>
-      <driver name='qemu' type='qcow2'/>
+      <driver name='qemu' type='qcow2'/><target dev='vda' bus='virtio'/>
       <source file='/var/lib/libvirt/images/guest.qcow2'/>
-      <target dev='vda' bus='virtio'/>
     </disk>
 """, 1, ''),
         ('</os>', 1, f'<kernel>{files.kernel}</kernel>'
@@ -71,6 +75,21 @@ def _replaced(files, kernel_args):
         ("<console type='pty'/>", 1, "<console type='unix'>"
          f"<source mode='connect' path='{files.console}'/></console>"),
     )
+
+
+def _exchange(document, replaced):
+    for documented, times, here in replaced:
+        if document.count(documented) != times:
+            raise Failure(f'"{documented}" is there '
+                          f'{document.count(documented)} times, not {times}')
+        document = document.replace(documented, here)
+    return document
+
+
+def with_paths(document, files, paths=PATHS):
+    """The domain with the files that are here."""
+    return _exchange(document, [(documented, 1, getattr(files, name))
+                                for documented, name in paths])
 
 
 def _stand_in(gpu):
@@ -95,11 +114,8 @@ def for_this_machine(document, files, gpus, kernel_args, managed=False):
     What plays a GPU is a stand-in with memory, of which libvirt doesn't know,
     or if managed a device that libvirt can detach.
     """
-    for documented, times, here in _replaced(files, kernel_args):
-        if document.count(documented) != times:
-            raise Failure(f'"{documented}" is there '
-                          f'{document.count(documented)} times, not {times}')
-        document = document.replace(documented, here)
+    document = _exchange(with_paths(document, files),
+                         _replaced(files, kernel_args))
     found = list(HOSTDEV.finditer(document))
     if len(found) != gpus or document.count('<hostdev') != gpus:
         raise Failure(f'{len(found)} GPUs of the form known here, not {gpus}')

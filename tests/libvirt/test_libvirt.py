@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The documented libvirt domains, under a libvirt daemon of the test's own."""
+"""The documented libvirt domains, under a libvirt daemon of the test's own.
+
+The machine's own libvirt gets those for libvirt 11, one of another Debian those
+for libvirt 12.
+"""
 
 import argparse
 import dataclasses
@@ -19,7 +23,7 @@ sys.dont_write_bytecode = True      # the source directory stays clean
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-sys.path.append(os.path.join(TOP, 'tests', 'guest'))
+sys.path += [os.path.join(TOP, 'tests', name) for name in ('guest', 'install')]
 
 import guest                        # noqa: E402
 import machine                      # noqa: E402
@@ -30,7 +34,10 @@ from checks import (                # noqa: E402
     properties, same, srat_bytes)
 from console import Console         # noqa: E402
 from daemon import Daemon           # noqa: E402
-from domain import Files, for_this_machine      # noqa: E402
+from debian_root import DebianRoot, reason_against      # noqa: E402
+from domain import (                # noqa: E402
+    BOOTED_PATHS, PATHS, Files, for_this_machine, with_paths)
+from numa_checks import distances   # noqa: E402
 from places import PXB              # noqa: E402
 from tap import Tap                 # noqa: E402
 
@@ -40,6 +47,9 @@ STATE_WITHIN = 60       # seconds; libvirt hears of QEMU's end by itself
 SHELL = '/bin/sh'
 PROMPT = b'/ # '
 LOG_TAIL = 40
+# Debian's packages of the daemon, of virsh, and of what checks by the schema
+PACKAGES = ('libvirt-daemon', 'libvirt-daemon-driver-qemu', 'libvirt-clients',
+            'libxml2-utils')
 
 
 def complete(vm):
@@ -62,18 +72,37 @@ def near(bridges):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    document: str           # in its file's name
+    document: str
     vm: machine.Machine     # what the guest should come to have
     objects: dict[str, tuple[str, range]]       # id: devid, nodeset
     checks: tuple
+    newer_checks: tuple = ()        # of what only the newer document has
 
-    def path(self):
-        return os.path.join(TOP, 'docs', 'system', 'devices',
-                            f'nvidia-gpu-mem-acpi-{self.document}.xml')
+    def path(self, older):
+        return os.path.join(TOP, *(
+            ('contrib', 'libvirt', f'{self.document}-11.xml') if older else
+            ('docs', 'system', 'devices',
+             f'nvidia-gpu-mem-acpi-{self.document}.xml')))
 
-    def text(self):
-        with open(self.path()) as file:
+    def text(self, older):
+        with open(self.path(older)) as file:
             return file.read()
+
+    def all_checks(self, older):
+        return (*self.checks, *(() if older else self.newer_checks),
+                complete(self.vm))
+
+
+def two_sockets(src, dst):
+    """The distances of two sockets, a GPU each, as nodes 0, 1, 2-8, 9-15."""
+    if src == dst:
+        return 10
+    low, high = sorted((src, dst))
+    if high == 1:
+        return 40
+    if low > 1:
+        return 20
+    return 80 if (high < 9) == (low == 0) else 120
 
 
 CASES = (
@@ -97,36 +126,33 @@ CASES = (
              properties((2, 7), (9, 7)),
              node_map((2, 7), (9, 7)),
              memory(range(2, 16), {2: 1024, 9: 1024}),
-             numactl({2: 1024, 9: 1024}))),
+             numactl({2: 1024, 9: 1024})),
+         (distances([tuple(two_sockets(src, dst) for dst in range(16))
+                     for src in range(16)]),)),
 )
 
 
 # --- the documents as they stand ------------------------------------------
 
-def schema(case):
+def schema(case, daemon):
     """libvirt's schema has no objection"""
-    try:
-        done = subprocess.run(
-            ['virt-xml-validate', case.path(), 'domain'], text=True,
-            stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise Failure('virt-xml-validate is missing: install libvirt-clients '
-                      'and libxml2-utils') from None
-    if done.returncode:
-        raise Failure(done.stderr or done.stdout)
+    daemon.run('virt-xml-validate', daemon.copy(case.path(older=False)), 'domain')
 
 
 def in_readme(case):
-    """README.md shows the same domain"""
+    """README.md shows the same domain, with the package's paths"""
     with open(os.path.join(TOP, 'README.md')) as file:
         shown = re.search(r'(?ms)^### libvirt$.*?^```xml\n(.*?)^```$',
                           file.read())
     if not shown:
         raise Failure('README.md has no block of XML below "### libvirt"')
+    packaged = subprocess.run(
+        ['sed', '-f', os.path.join(TOP, 'contrib', 'debian', 'paths.sed'),
+         case.path(older=False)], text=True, stdout=subprocess.PIPE, check=True).stdout
     # Of the file all but the comment with its license
     differences = list(difflib.unified_diff(
-        case.text().split('-->\n', 1)[1].splitlines(), shown[1].splitlines(),
-        os.path.basename(case.path()), 'README.md', lineterm=''))
+        packaged.split('-->\n', 1)[1].splitlines(), shown[1].splitlines(),
+        os.path.basename(case.path(older=False)), 'README.md', lineterm=''))
     same('differences', '\n'.join(differences), '')
 
 
@@ -136,21 +162,21 @@ class Domain:
     """Its steps in their order; each one's docstring names it."""
 
     @classmethod
-    def points(cls, case):
+    def points(cls, case, older):
         """What is tested of a case, and whether it is a step or a check."""
         return (*((step, True) for step in (cls.define, cls.start,
                                             cls.read_back, cls.boot)),
-                *((check, False)
-                  for check in (*case.checks, complete(case.vm))),
+                *((check, False) for check in case.all_checks(older)),
                 (cls.destroy, True), (cls.undefine, True))
 
-    def __init__(self, daemon, files, case, out):
+    def __init__(self, daemon, files, older, case, out):
         listener, path = daemon.listen(f'console-{os.path.basename(out)}',
                                        socket.SOCK_STREAM)
         self._console = Console(listener)
         self._daemon, self._case, self._out = daemon, case, out
         self._files = dataclasses.replace(files, console=path)
-        self._name = re.search('<name>(.*?)</name>', case.text())[1]
+        self._text = case.text(older)
+        self._name = re.search('<name>(.*?)</name>', self._text)[1]
         self.found = report.Report()
         os.makedirs(out, exist_ok=True)
 
@@ -161,12 +187,9 @@ class Domain:
 
     def _define(self, kernel_args, **how):
         text = for_this_machine(
-            self._case.text(), self._files, self._case.vm.gpus,
+            self._text, self._files, self._case.vm.gpus,
             f'{ARM64.kernel_args} {kernel_args}', **how)
-        path = os.path.join(self._out, 'domain.xml')
-        with open(path, 'w') as file:
-            file.write(text)
-        self._daemon.virsh('define', '--validate', self._daemon.copy(path))
+        define(self._daemon, text, self._out)
 
     def start(self):
         """it starts, paused"""
@@ -233,7 +256,7 @@ class DetachableDomain(Domain):
     """Its GPU is played by a device that libvirt can detach."""
 
     @classmethod
-    def points(cls, _):
+    def points(cls, *_):
         return tuple((step, True) for step in (
             cls.define, cls.start, cls.boot, cls.save_and_restore, cls.detach,
             cls.save_and_restore_without, cls.read_back, cls.destroy,
@@ -296,6 +319,50 @@ class DetachableDomain(Domain):
                 for line in read_lines(path) if 'is without effect' in line]
 
 
+class NoGpu:
+    """The domain that any host can run, by the commands of README.md."""
+
+    NAME = 'no-gpu'
+    found = None
+
+    @classmethod
+    def points(cls, *_):
+        return tuple((step, True) for step in (cls.define, cls.console,
+                                               cls.undefine))
+
+    def __init__(self, daemon, files, _, case, out):
+        self._daemon, self._files = daemon, files
+        self._vm, self._out = case.vm, out
+        os.makedirs(out, exist_ok=True)
+
+    def define(self):
+        """libvirt defines it"""
+        path = os.path.join(TOP, 'contrib', 'libvirt', f'{self.NAME}.xml')
+        with open(path) as file:
+            text = with_paths(file.read(), self._files, PATHS + BOOTED_PATHS)
+        define(self._daemon, text, self._out)
+
+    def console(self):
+        """it starts, and on its console the guest reports and powers off"""
+        said = self._daemon.virsh_on_terminal('start', self.NAME, '--console')
+        with open(os.path.join(self._out, guest.LOG), 'w') as file:
+            file.write(said)
+        same('missing', report.missing(
+            report.parse(guest.read_log(self._out)), self._vm), [])
+
+    def undefine(self):
+        """it is undefined, with its firmware's variables"""
+        self._daemon.virsh('undefine', '--nvram', self.NAME)
+
+
+def define(daemon, text, out):
+    """Give libvirt the domain, and keep what it was given."""
+    path = os.path.join(out, 'domain.xml')
+    with open(path, 'w') as file:
+        file.write(text)
+    daemon.virsh('define', '--validate', daemon.copy(path))
+
+
 def read_lines(path):
     with open(path, errors='replace') as file:
         return file.read().splitlines()
@@ -322,14 +389,15 @@ def show_logs(tap, daemon, out=None):
 
 # Its name, what it is, and the document that it is made of
 DOMAINS = (*((case.document, Domain, case) for case in CASES),
-           ('detach', DetachableDomain, CASES[0]))
+           ('detach', DetachableDomain, CASES[0]),
+           ('no-gpu', NoGpu, CASES[0]))
 
 
-def test_domain(tap, daemon, files, name, kind, case, out):
+def test_domain(tap, daemon, files, older, name, kind, case, out):
     failures_before = tap.failures
-    domain = kind(daemon, files, case, out)
+    domain = kind(daemon, files, older, case, out)
     ready = True        # all steps so far have passed
-    for test, is_step in kind.points(case):
+    for test, is_step in kind.points(case, older):
         def run(test=test, subject=domain if is_step else domain.found):
             if not ready:
                 raise Failure('a step before this one failed')
@@ -346,6 +414,7 @@ def answers(daemon):
     """a daemon of our own answers"""
     daemon.start()
     daemon.virsh('list', '--all')
+    print('#', daemon.run('libvirtd', '--version'))
 
 
 def stops(daemon):
@@ -358,7 +427,7 @@ def files_for(daemon, args):
     """The guest's files where the daemon's user can read them."""
     def of_guest(name):
         return daemon.copy(os.path.join(args.guest, name))
-    return Files(qemu=daemon.copy(args.qemu),
+    return Files(qemu=daemon.copy_program(args.qemu),
                  firmware=of_guest('AAVMF_CODE.fd'),
                  variables=of_guest('AAVMF_VARS.fd'),
                  kernel=of_guest('vmlinuz'),
@@ -379,23 +448,40 @@ def main():
     parser.add_argument('--guest', required=True, metavar='DIR',
                         help='what build-guest made')
     parser.add_argument('--out', required=True, metavar='DIR',
-                        help='gets logs')
+                        help='gets logs, and the other Debian')
+    parser.add_argument('--suite', metavar='NAME',
+                        help='of Debian, whose libvirt is taken')
     args = parser.parse_args()
+    if args.suite and (reason := reason_against()):
+        print('TAP version 13\n1..1\nok 1 - libvirt of Debian '
+              f'{args.suite} # SKIP {reason}')
+        return
     os.makedirs(args.out, exist_ok=True)
 
-    tap = Tap(1 + len(CASES) + 2 +
-              sum(len(kind.points(case)) for _, kind, case in DOMAINS))
-    tap.point(f'{CASES[0].document}: {in_readme.__doc__}', in_readme,
-              CASES[0])
-    for case in CASES:
-        tap.point(f'{case.document}: {schema.__doc__}', schema, case)
-
-    daemon = Daemon()
+    root, older = None, not args.suite
+    if args.suite:
+        try:
+            root = DebianRoot(os.path.join(args.out, 'root'),
+                              os.path.join(TOP, 'scripts'), args.suite,
+                              PACKAGES)
+        except Failure as error:
+            print(f'Bail out! {error}')
+            sys.exit(1)
+    tap = Tap((1 if older else len(CASES)) + 2 +
+              sum(len(kind.points(case, older)) for _, kind, case in DOMAINS))
+    daemon = Daemon(root)
     try:
+        if older:
+            tap.point(f'{CASES[0].document}: {in_readme.__doc__}', in_readme,
+                      CASES[0])
+        else:
+            for case in CASES:
+                tap.point(f'{case.document}: {schema.__doc__}', schema, case,
+                          daemon)
         if tap.point(answers.__doc__, answers, daemon):
             files = files_for(daemon, args)
             for name, kind, case in DOMAINS:
-                test_domain(tap, daemon, files, name, kind, case,
+                test_domain(tap, daemon, files, older, name, kind, case,
                             os.path.join(args.out, name))
             tap.point(stops.__doc__, stops, daemon)
         else:
