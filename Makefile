@@ -103,8 +103,8 @@ check-targets: $(BUILD)/build.ninja
 
 clean:
 	rm -rf $(BUILD)/guest* $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
-	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/deb $(BUILD)/series $(BUILD)/check-* \
-	    $(BUILD)/vfio $(BUILD)/nvidia $(BUILD)/bench
+	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/deb $(BUILD)/*.deb \
+	    $(BUILD)/series $(BUILD)/check-* $(BUILD)/vfio $(BUILD)/nvidia $(BUILD)/bench
 	[ ! -d $(BUILD)/qemu ] || ninja -C $(BUILD)/qemu -t clean
 
 distclean:
