@@ -9,6 +9,7 @@ import subprocess
 
 import guest
 import places
+import planned
 from arch import ARM64, Arch, nodes_shift
 from memory_devices import MemoryDevice, ram_size
 from objects import NVIDIA_TYPE
@@ -101,6 +102,7 @@ class Machine:
     port_options: tuple[str, ...] = ()      # of the root ports
     mmio: str = ''              # size of the window for 64-bit BARs
     smmu: bool = False          # one for each pxb, or one for all
+    planned: bool = False       # nodes, bridges and GPUs, by qemu-gpu-mem
     further: str = ''           # what init reports besides
     arch: Arch = ARM64
 
@@ -161,7 +163,7 @@ class Machine:
     def _numa_args(self):
         args = ['-m', ram_size(CPU_NODES * self.node_mb, self.devices),
                 '-smp', f'{2 * CPU_NODES},sockets={CPU_NODES},cores=2']
-        for node in range(self._node_count()):
+        for node in range(CPU_NODES if self.planned else self._node_count()):
             numa = f'node,nodeid={node}'
             if node < CPU_NODES:
                 args += ['-object', f'memory-backend-ram,id=ram-node{node},'
@@ -181,21 +183,30 @@ class Machine:
         place = self.places[gpu] if self.places else places.ROOT_BUS
         args, bus = places.bridges(place, gpu, gpu % CPU_NODES,
                                    self.port_options, pxb_smmu)
-        if self.gpu_devices:
-            device = self.gpu_devices[gpu]
-        else:
-            device = 'gpu-mem-testdev'
-            for option, name, file, mb in (
-                    ('memdev', 'hbm', gpu, self.partition_mb(1)),
-                    ('resmemdev', 'res', f'{gpu}-uncached',
-                     self.uncached_mb)):
-                if mb:
-                    path = guest.memory_file(out, file).replace(',', ',,')
-                    args += ['-object', f'memory-backend-file,id={name}{gpu},'
-                             f'share=on,mem-path={path},size={mb}M']
-                    device += f',{option}={name}{gpu}'
-        return [*args, '-device', f'{device},id=gpu{gpu},{bus}',
+        device, memory = self._device(gpu, out)
+        return [*args, *memory, '-device', f'{device},id=gpu{gpu},{bus}',
                 *self._object_args(gpu)]
+
+    def _device(self, gpu, out):
+        """What plays the GPU, and the arguments of its memory."""
+        if self.gpu_devices:
+            return self.gpu_devices[gpu], []
+        device, args = 'gpu-mem-testdev', []
+        for option, name, file, mb in (
+                ('memdev', 'hbm', gpu, self.partition_mb(1)),
+                ('resmemdev', 'res', f'{gpu}-uncached', self.uncached_mb)):
+            if mb:
+                path = guest.memory_file(out, file).replace(',', ',,')
+                args += ['-object', f'memory-backend-file,id={name}{gpu},'
+                         f'share=on,mem-path={path},size={mb}M']
+                device += f',{option}={name}{gpu}'
+        return device, args
+
+    def _planned_args(self, out):
+        devices = [self._device(gpu, out) for gpu in range(self.gpus)]
+        return [arg for _, memory in devices for arg in memory] + (
+            planned.arguments(self.gpus, self.nodes, self.gpu_mb,
+                              [device for device, _ in devices]))
 
     def _object_args(self, gpu):
         nodes = self.gpu_nodes(gpu)
@@ -220,7 +231,9 @@ class Machine:
         if self.smmu and not pxb_smmu:
             options.append('iommu=smmuv3')
         args = ['-machine', ','.join(options), *self._numa_args()]
-        for gpu in range(self.gpus):
+        if self.planned:
+            args += self._planned_args(out)
+        for gpu in range(0 if self.planned else self.gpus):
             args += self._gpu_args(gpu, out, pxb_smmu)
         for device in self.devices:
             if not device.while_running:

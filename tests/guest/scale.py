@@ -3,6 +3,7 @@
 
 import dataclasses
 
+import planned
 from arch import AMD64
 from boots import Boot
 from checks import (
@@ -92,6 +93,14 @@ def as_documented(boot):
 SERVERS = (
     as_documented(four_gpus('four-gpus')),
     four_gpus('four-gpus-smmu', iommu_groups, smmu=True),
+    # Only what the plan says: no distances, no size of the window
+    boot('four-gpus-planned',
+         paths(*(rf'\\_SB_\.PC{bus}\.S00_\.S00_'
+                 for bus in (80, 88, 90, 98))),
+         numa_nodes(0, 0, 1, 1),
+         distances(planned.distances()),
+         gpus=GPUS, gpu_mb=128 * GIB, uncached_mb=GIB, planned=True,
+         further='patterns'),
     boot('shared-pxb',
          paths(r'\\_SB_\.PCI0\.S20_', r'\\_SB_\.PC90\.S00_\.S00_',
                r'\\_SB_\.PC90\.S08_\.S00_'),

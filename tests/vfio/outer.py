@@ -16,8 +16,10 @@ from machine import TCG
 
 RAM = '4G'                  # the inner machines' is pinned in it
 COMMAND = 'qemu-command'
+PLAN = 'plan-command'
 POWER_OFF = 'power-off'
 FIRST_SLOT = 4
+PLANNED_IDS = 'vendor-id=0x10de,device-id=0x2342'       # of a GPU that is known
 MAX_INNER = 3               # a PC has four serial ports, and the first is ours
 KERNEL_ARGS = f'{AMD64.kernel_args} intel_iommu=on'
 MILESTONES = (
@@ -63,6 +65,7 @@ class Run:
 class Report:
     devices: dict[str, Device]
     runs: list[Run]
+    plan: list[str]         # what the command for the last device prints
 
 
 def host_address(index):
@@ -86,7 +89,7 @@ def parse(log, inner_count):
         run.held, run.says = words['holds'], words['says']
         if words['ended']:
             run.status = int(words['ended'][0])
-    return Report(devices, runs)
+    return Report(devices, runs, re.findall('(?m)^@@ plan (.*)$', log))
 
 
 # --- the consoles ---------------------------------------------------------
@@ -159,7 +162,7 @@ def _follow(consoles):
 
 # --- the machine ----------------------------------------------------------
 
-def _command(files, inner, device_mb):
+def _command(files, inner, plan, device_mb, out):
     def file(name):
         return os.path.join(files.outer_dir, name).replace(',', ',,')
 
@@ -182,7 +185,12 @@ def _command(files, inner, device_mb):
                  f'addr={FIRST_SLOT + index:#x}',
                  '-fw_cfg', f'name=opt/inner/{_port(index)},file='
                  + command_file.replace(',', ',,')]
-    return args
+    with open(os.path.join(out, PLAN), 'w') as text:
+        text.write(plan)
+    return [*args, '-object', f'memory-backend-ram,id=hbm,size={device_mb}M',
+            '-device', f'gpu-mem-testdev,memdev=hbm,{PLANNED_IDS},bus=pcie.0,'
+            f'addr={FIRST_SLOT + len(inner):#x}', '-fw_cfg', 'name=opt/plan,'
+            'file=' + os.path.join(out, PLAN).replace(',', ',,')]
 
 
 def _run(command, consoles, stderr):
@@ -213,10 +221,11 @@ def _keep_command(command, out):
         file.write(shlex.join(command) + '\n')
 
 
-def boot(files, inner, device_mb, out):
+def boot(files, inner, plan, device_mb, out):
     """Run the outer machine, and the inner ones in it, to its power-off.
 
-    Each inner machine finds a device with so much memory at its host_address.
+    Each inner machine finds a device with so much memory at its host_address,
+    and the shell command PLAN another one, of a GPU's ids, at the next.
     Leaves commands, consoles' output and QEMU's stderr in out and in the
     inner machines' own.
     """
@@ -228,7 +237,7 @@ def boot(files, inner, device_mb, out):
             consoles.append(Console(folder, milestones))
             opened.callback(consoles[-1].close)
             guest.forget_memory(folder)
-        command = _command(files, inner, device_mb)
+        command = _command(files, inner, plan, device_mb, out)
         for console in consoles:
             command += console.command_line()
         _keep_command(command, out)

@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 import guest                        # noqa: E402
 import machine                      # noqa: E402
 import outer                        # noqa: E402
+import planned                      # noqa: E402
 import report                       # noqa: E402
 from checks import (                # noqa: E402
     Failure, log_lines, memory, node_map, numactl, paths, properties, same,
@@ -57,6 +58,21 @@ VARIANTS = (
 )
 
 
+PLANNER = f'/usr/bin/python3 -B {os.path.realpath(planned.PROGRAM)}'
+
+
+def plan_command(qemu):
+    """For the outer machine's shell: show its GPU, and give it to a QEMU."""
+    host = outer.host_address(len(VARIANTS))
+    return f'''{PLANNER} show
+{{ echo info numa; echo quit; }} | {qemu} -machine virt,gic-version=3 \
+    -nodefaults -display none -monitor stdio -S -cpu cortex-a57 -smp 2 \
+    -m {NODE_MB}M -object memory-backend-ram,id=ram,size={NODE_MB}M \
+    -numa node,memdev=ram,cpus=0-1 \
+    $({PLANNER} args --cpu-nodes 1 {host})
+'''
+
+
 def guest_checks(variant):
     return (log_lines(range(2, 10)),
             srat_bytes(range(2, 10)),
@@ -73,7 +89,7 @@ def guest_checks(variant):
 def has_iommu(found):
     """each device has an IOMMU group of its own"""
     groups = [device.group for device in found.devices.values()]
-    if 'none' in groups or len(set(groups)) != len(VARIANTS):
+    if 'none' in groups or len(set(groups)) != len(VARIANTS) + 1:
         raise Failure(f'IOMMU groups: {groups}')
 
 
@@ -82,10 +98,25 @@ def bound(found):
     same('drivers', {address: device.driver
                      for address, device in found.devices.items()},
          {outer.host_address(index): 'vfio-pci'
-          for index in range(len(VARIANTS))})
+          for index in range(len(VARIANTS) + 1)})
 
 
-OUTER_CHECKS = (has_iommu, bound)
+def shown(found):
+    """qemu-gpu-mem shows the GPU, and its driver"""
+    lines = [f'{outer.host_address(len(VARIANTS))}  GH200 120GB',
+             'driver: vfio-pci']
+    same('missing', [line for line in lines
+                     if line not in map(str.strip, found.plan)],
+         [])
+
+
+def planned_start(found):
+    """QEMU starts with what qemu-gpu-mem prints for it, and has its nodes"""
+    same('nodes', [line.strip() for line in found.plan if 'device:' in line],
+         [f'node {node} device: gpu0' for node in range(1, 9)])
+
+
+OUTER_CHECKS = (has_iommu, bound, shown, planned_start)
 
 
 # --- TAP ------------------------------------------------------------------
@@ -103,7 +134,7 @@ def test_outer(tap, args, inner):
     def boot():
         """it boots, runs the inner machines and powers off"""
         outer.boot(outer.Files(args.outer_qemu, args.outer_guest, args.outer),
-                   inner, NODE_MB, out)
+                   inner, plan_command(args.qemu), NODE_MB, out)
 
     tap.point(f'outer machine: {boot.__doc__}', boot)
     found = outer.parse(guest.read_log(out), len(inner))
