@@ -44,6 +44,8 @@ PAGES = (
     ('share/doc/qemu/system/devices/nvidia-gpu-mem-acpi.html', OBJECT),
     ('share/doc/qemu/interop/qemu-qmp-ref.html', PROPERTIES),
     ('share/man/man1/qemu.1', OBJECT),
+    ('share/man/man1/qemu-gpu-mem.1', OBJECT),
+    ('share/man/man1/qemu-img.1', 'qcow2'),
     ('share/man/man1/qemu-system-aarch64.1', OBJECT),
     ('share/man/man7/qemu-qmp-ref.7', PROPERTIES))
 
@@ -229,6 +231,15 @@ def documents(it):
                 raise Failure(f'{page} does not name {word}')
 
 
+def plans(it):
+    """qemu-gpu-mem shows the GPU of a saved host"""
+    said = subprocess.run(
+        [it.path('bin/qemu-gpu-mem'), 'show', '--sysfs',
+         os.path.join(TOP, 'tests', 'gpu-mem', 'sysfs', 'one-gpu')],
+        text=True, stdout=subprocess.PIPE, check=True).stdout
+    same('first word', said.split()[0], '0009:01:00.0')
+
+
 def boots(it):
     """a guest of the installed QEMU and firmware has the GPU's memory"""
     out = os.path.join(it.args.out, 'boot')
@@ -303,7 +314,7 @@ def refuses_uninstall(it):
 
 
 AS_INSTALLED = (readable, has_objects, searches_its_data, finds_firmware,
-                describes_firmware, has_firmware, documents)
+                describes_firmware, has_firmware, documents, plans)
 SHARED = (refuses_foreign, installs, keeps_others, *AS_INSTALLED, boots,
           replaces_older, uninstalls, refuses_uninstall)
 STAGED = (installs, nothing_elsewhere, *AS_INSTALLED, uninstalls, spares_later)

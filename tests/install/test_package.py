@@ -29,6 +29,7 @@ PREFIX = f'/usr/lib/{NAME}'
 FIRMWARE_FOLDER = '/usr/share/AAVMF/gpu-mem'
 OURS = re.compile(rf'({PREFIX}|{FIRMWARE_FOLDER}|/usr/share/doc/{NAME})(/|$)'
                   rf'|/usr/bin/{PROGRAM}$|/usr/share/man/man1/{PROGRAM}\.1\.gz$'
+                  r'|/usr/bin/qemu-gpu-mem$|/usr/share/man/man1/qemu-gpu-mem\.1\.gz$'
                   r'|/usr/share/qemu/firmware/70-edk2-aarch64-gpu-mem\.json$'
                   rf'|/etc/apparmor\.d/abstractions/libvirt-qemu\.d/{NAME}$')
 FIRMWARE = {            # what it is for the guest tests: what the package has
@@ -121,6 +122,13 @@ def default_machine(it):
                        '-display none -monitor stdio')
     if '(qemu)' not in said:
         raise Failure(said)
+
+
+def planner(it):
+    """qemu-gpu-mem reads this host's sysfs"""
+    it.run('qemu-gpu-mem', 'show', '--save', '/tmp/sysfs.tar')
+    if not os.path.getsize(it.path('/tmp/sysfs.tar')):
+        raise Failure('it saved nothing')
 
 
 def configuration(it):
@@ -233,7 +241,7 @@ def purges(it):
 
 
 POINTS = (makes_root, installs, own_places, features, default_machine,
-          configuration, boots, confined, upgrades, purges)
+          configuration, planner, boots, confined, upgrades, purges)
 
 
 def main():
