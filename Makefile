@@ -19,6 +19,9 @@ PARTITIONS :=
 KERNEL := own
 QEMU_ARGS :=
 
+# make check: one suite of the tests; empty: all
+SUITE :=
+
 # make fuzz: how many random machines, from which seed
 N := 10000
 SEED :=
@@ -55,7 +58,7 @@ run: all
 
 check: $(BUILD)/build.ninja
 	@scripts/host-packages $(BUILD) docs tests kernel
-	@scripts/run-tests $(BUILD)
+	@scripts/run-tests $(BUILD) $(SUITE)
 
 fuzz: all
 	@scripts/build-others $(BUILD)
@@ -117,7 +120,7 @@ help:
 	@echo "                    (GPUS=1; of each GPU: NODES=8, PARTITIONS=8;"
 	@echo "                    KERNEL=new: with 64 KiB pages, for 128 nodes;"
 	@echo "                    QEMU_ARGS='...')"
-	@echo "make check          run all tests"
+	@echo "make check          run all tests, or those of a SUITE"
 	@echo "make fuzz           run random machines (N=10000, SEED=random)"
 	@echo "make bench          measure what the tables cost, beside other objects"
 	@echo "make docs           make QEMU's documents, with our pages in them"
