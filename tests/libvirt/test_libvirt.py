@@ -45,7 +45,7 @@ STATE_WITHIN = 60       # seconds; libvirt hears of QEMU's end by itself
 # A guest that is to run on has a shell.  It is idle once that has its prompt:
 # only then is it sure to notice what is done to its devices.
 SHELL = '/bin/sh'
-PROMPT = b'/ # '
+PROMPT = b' # \x1b[6n'     # with the shell's question where the cursor is
 LOG_TAIL = 40
 # Debian's packages of the daemon, of virsh, and of what checks by the schema
 PACKAGES = ('libvirt-daemon', 'libvirt-daemon-driver-qemu', 'libvirt-clients',
