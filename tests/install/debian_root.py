@@ -42,11 +42,13 @@ class DebianRoot:
         apt = f'{path}.apt'
         self._output(os.path.join(scripts, 'private-apt'), apt, 'deb', suite,
                      arch)
-        # As the machine's own apt has it, and with package lists that stay, so
-        # that apt in there needs no update
+        # What the machine's own apt has for it; empty if nothing
+        valid = self._output('apt-config', 'dump', VALID)
+        # With package lists that stay, so that apt in there needs no update
         self._output('mmdebstrap', '--mode=root', '--variant=apt',
-                     '--skip=cleanup/apt', f'--include={",".join(packages)}',
-                     '--aptopt=' + self._output('apt-config', 'dump', VALID),
+                     '--skip=cleanup/apt',
+                     *(f'--include={package}' for package in packages),
+                     *([f'--aptopt={valid}'] if valid else []),
                      suite.split(',', maxsplit=1)[0], path,
                      f'{apt}/sources.list')
         with open('/etc/resolv.conf') as have:
