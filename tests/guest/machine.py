@@ -233,8 +233,9 @@ class Machine:
         args = ['-machine', ','.join(options), *self._numa_args()]
         if self.planned:
             args += self._planned_args(out)
-        for gpu in range(0 if self.planned else self.gpus):
-            args += self._gpu_args(gpu, out, pxb_smmu)
+        else:
+            for gpu in range(self.gpus):
+                args += self._gpu_args(gpu, out, pxb_smmu)
         for device in self.devices:
             if not device.while_running:
                 args += device.command_line()

@@ -69,7 +69,7 @@ def profile_of(it, domain):
 
 
 def guest_profile(it, domain, emulator, files):
-    """What the domain with this emulator may run and read is all that it needs."""
+    """The domain may run this emulator, and read these files."""
     text, said = profile_of(it, domain)
     same('refused', re.findall(r'.*skipped.*', said), [])
     os.makedirs(it.path(WORK), exist_ok=True)

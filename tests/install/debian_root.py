@@ -83,7 +83,7 @@ class DebianRoot:
             'DEBIAN_FRONTEND=noninteractive', *command))
 
     def files(self, *besides):
-        """All but the folders BESIDES, and what apt and dpkg keep for themselves."""
+        """All but the folders BESIDES, and what is apt's and dpkg's own."""
         own = ('./var/lib/dpkg', './var/lib/apt', './var/cache', './var/log',
                './proc', './dev', './sys', './tmp',
                *(f'.{folder}' for folder in besides))

@@ -17,8 +17,8 @@ sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 
 import apparmor                     # noqa: E402
 import guest                        # noqa: E402
+import installed_guest              # noqa: E402
 import machine                      # noqa: E402
-import report                       # noqa: E402
 from checks import Failure, same    # noqa: E402
 from debian_root import DebianRoot, reason_against      # noqa: E402
 from tap import Tap                 # noqa: E402
@@ -164,15 +164,12 @@ def vnc_greeting(path):
 def boots(it):
     """in its sandbox, with VNC and vhost-user, the guest has all memory"""
     out, files = (os.path.join(it.out, name) for name in ('boot', 'guest'))
-    for folder in (out, files):
-        subprocess.run(['rm', '-rf', folder], check=True)
-        os.makedirs(folder)
-    for name in ('vmlinuz', 'initramfs.cpio.gz'):
-        os.symlink(os.path.join(os.path.abspath(it.args.guest), name),
-                   os.path.join(files, name))
-    for name, packaged in FIRMWARE.items():
-        os.symlink(it.path(f'{FIRMWARE_FOLDER}/{packaged}'),
-                   os.path.join(files, name))
+    installed_guest.make_folder(files, it.args.guest, {
+        name: it.path(f'{FIRMWARE_FOLDER}/{packaged}')
+        for name, packaged in FIRMWARE.items()})
+    # Sockets that are there already could not be made
+    subprocess.run(['rm', '-rf', out], check=True)
+    os.makedirs(out)
     disk, vnc = (os.path.join(out, name) for name in ('disk', 'vnc'))
     vm = machine.Machine()
     # So that the daemon sees the guest's memory
@@ -184,7 +181,6 @@ def boots(it):
                    '-vnc', f'unix:{vnc}',
                    '-chardev', f'socket,id=disk,path={disk}',
                    '-device', 'vhost-user-blk-pci,chardev=disk,num-queues=1'))]
-
     daemon = subprocess.Popen(it.enter(
         f'{PREFIX}/bin/qemu-storage-daemon',
         '--blockdev', 'null-co,node-name=disk,size=1048576,read-zeroes=on',
@@ -199,13 +195,7 @@ def boots(it):
 
     try:
         daemon.stdout.readline()    # its greeting: the export is there
-        guest.boot(it.enter(*command), vm.arch.milestones, out,
-                   on_milestone=look)
-        same('missing', report.missing(report.parse(guest.read_log(out)), vm),
-             [])
-    except (guest.BootError, Failure) as error:
-        raise Failure('\n'.join([str(error), guest.read_stderr(out),
-                                 *guest.log_tail(out)])) from None
+        installed_guest.boot(it.enter(*command), vm, out, on_milestone=look)
     finally:
         daemon.terminate()
         daemon.communicate()

@@ -136,7 +136,8 @@ CASES = (
 
 def schema(case, daemon):
     """libvirt's schema has no objection"""
-    daemon.run('virt-xml-validate', daemon.copy(case.path(older=False)), 'domain')
+    daemon.run('virt-xml-validate', daemon.copy(case.path(older=False)),
+               'domain')
 
 
 def in_readme(case):
@@ -148,7 +149,8 @@ def in_readme(case):
         raise Failure('README.md has no block of XML below "### libvirt"')
     packaged = subprocess.run(
         ['sed', '-f', os.path.join(TOP, 'contrib', 'debian', 'paths.sed'),
-         case.path(older=False)], text=True, stdout=subprocess.PIPE, check=True).stdout
+         case.path(older=False)], text=True, stdout=subprocess.PIPE,
+        check=True).stdout
     # Of the file all but the comment with its license
     differences = list(difflib.unified_diff(
         packaged.split('-->\n', 1)[1].splitlines(), shown[1].splitlines(),
