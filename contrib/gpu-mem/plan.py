@@ -24,7 +24,7 @@ class Place:
     gpu: Gpu
     nodes: range
     near: int | None        # the guest's node with CPUs
-    bus: int                # of its host bridge
+    bus: int | None         # of its host bridge, if it gets one
 
     @property
     def reserve(self):
@@ -39,39 +39,47 @@ class Plan:
     notes: list[str]        # what is missing, or not known
 
     @property
-    def window(self):
-        """Bytes for all BARs; None if QEMU has room for them anyhow.
+    def room(self):
+        """Bytes for all BARs.
 
         The firmware aligns each bridge to its size, so that what lies between
         takes as much as one more.
         """
         reserves = [place.reserve for place in self.places]
-        size = power_of_two(sum(reserves) + max(reserves))
-        return size if size > WINDOW else None
+        return power_of_two(sum(reserves) + max(reserves))
+
+    @property
+    def window(self):
+        """The same; None if QEMU has room for them anyhow."""
+        return self.room if self.room > WINDOW else None
 
 
-def plan(host, gpus, cpu_nodes, nodes):
-    """For a guest whose first CPU_NODES nodes have CPUs, as the host's first.
-
-    Each GPU has NODES nodes, in this order.
-    """
-    total = cpu_nodes + nodes * len(gpus)
+def check_total(total, what, ways):
     if total > MAX_NODES:
-        raise Mistake(f'{cpu_nodes} nodes with CPUs and {nodes} for each of '
-                      f'{len(gpus)} are {total}, but QEMU has {MAX_NODES}: '
-                      'take fewer by --cpu-nodes or --nodes')
-    near_host, notes, places = host.cpu_nodes()[:cpu_nodes], [], []
-    if total > DEBIAN_NODES:
-        notes.append(f"the guest's kernel must know {total} nodes "
-                     f"(CONFIG_NODES_SHIFT); Debian's knows {DEBIAN_NODES}")
-    for index, gpu in enumerate(gpus):
-        near = near_host.index(gpu.node) if gpu.node in near_host else None
+        raise Mistake(f'{what} are {total}, but QEMU has {MAX_NODES}: take '
+                      f'fewer by {ways}')
+
+
+def plan(host, wanted, cpu_nodes, first, nodes):
+    """For a guest that has the nodes before FIRST.
+
+    CPU_NODES has those with CPUs, each with the host's that it stands for, or
+    None.  WANTED has the GPUs in their order, each with its nodes and the number
+    of its bus.  One without nodes gets as many as NODES says.
+    """
+    notes, places = [], []
+    for gpu, own, bus in wanted:
+        near = next((node for node, stands_for in cpu_nodes.items()
+                     if stands_for is not None and stands_for == gpu.node), None)
         notes += _missing(gpu, near)
-        first = cpu_nodes + nodes * index
-        places.append(Place(gpu, range(first, first + nodes), near,
-                            FIRST_BUS + BUSES * index))
-    return Plan(places, _distances(host, places, near_host, cpu_nodes, notes),
-                notes)
+        if own is None:
+            own = range(first, first + nodes)
+            first += nodes
+        places.append(Place(gpu, own, near, bus))
+    if first > DEBIAN_NODES:
+        notes.insert(0, f"the guest's kernel must know {first} nodes "
+                     f"(CONFIG_NODES_SHIFT); Debian's knows {DEBIAN_NODES}")
+    return Plan(places, _distances(host, places, cpu_nodes, notes), notes)
 
 
 def _missing(gpu, near):
@@ -86,13 +94,14 @@ def _missing(gpu, near):
                'known')
 
 
-def _distances(host, places, near_host, cpu_nodes, notes):
+def _distances(host, places, cpu_nodes, notes):
     """Those of the host's nodes that the guest's stand for."""
-    if len(near_host) < cpu_nodes:
-        notes.append(f'no distances: {cpu_nodes} nodes of the guest have CPUs, '
-                     f'and {len(near_host)} of the host')
+    stand_for = {node: of_host for node, of_host in cpu_nodes.items()
+                 if of_host is not None}
+    if len(stand_for) < len(cpu_nodes):
+        notes.append(f'no distances: {len(cpu_nodes)} nodes of the guest have '
+                     f'CPUs, and {len(stand_for)} of the host')
         return {}
-    stand_for = dict(enumerate(near_host))
     for place in places:
         of_memory = host.memory_nodes(place.gpu)
         if len(of_memory) < len(place.nodes):
@@ -100,5 +109,6 @@ def _distances(host, places, near_host, cpu_nodes, notes):
                          f'{place.gpu.address} are not known')
             return {}
         stand_for.update(zip(place.nodes, of_memory))
-    return {(src, dst): host.distance(stand_for[src], stand_for[dst])
+    return {(src, dst): max(11 if src != dst else 10,
+                            host.distance(stand_for[src], stand_for[dst]))
             for src in stand_for for dst in stand_for}
