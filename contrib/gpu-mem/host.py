@@ -78,11 +78,14 @@ class Host:
         return [self.gpu(address) for address in self._nvidia_gpus()
                 if self._read(DEVICES, address, 'device') in MODELS]
 
+    def has(self, address):
+        return bool(self._read(DEVICES, address, 'vendor'))
+
     def gpu(self, address, memory=None):
         """The one at an address, with the bytes of memory that a user gives."""
         if not ADDRESS.fullmatch(address):
             raise Mistake(f'{address} is no address: write it as 0009:01:00.0')
-        if not self._read(DEVICES, address, 'vendor'):
+        if not self.has(address):
             raise Mistake(f'{address}: there is no such PCI device; '
                           '"qemu-gpu-mem show" lists the GPUs that there are')
         device = self._read(DEVICES, address, 'device')

@@ -3,12 +3,14 @@
 """Tests of qemu-gpu-mem on saved sysfs trees.
 
 A case is a pair of files in cases/: NAME.args, and NAME.out with the status and
-what is said.  --update writes the second ones anew.
+what is said.  --update writes the second ones anew.  What "domain" makes of an XML
+file is also given to it again, and taken out again.
 """
 
 import argparse
 import difflib
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -25,6 +27,67 @@ from tap import Tap                 # noqa: E402
 
 CASES = os.path.join(HERE, 'cases')
 PROGRAM = os.path.join(TOP, 'contrib', 'gpu-mem', 'qemu-gpu-mem')
+
+
+# What is wrong in a domain: arguments, what is replaced in domain-plain.xml, by
+# what, and what is said
+CPU = "<cpu mode='host-passthrough'/>"
+END = '</domain>'
+HOSTDEV = "<rom bar='off'/>"
+
+
+def qemu_args(*words):
+    return ("<commandline xmlns='http://libvirt.org/schemas/domain/qemu/1.0'>" +
+            ''.join(f"<arg value='{word}'/>" for word in words) +
+            '</commandline></domain>')
+
+
+WRONG = (
+    ('', END, '', 'this is no XML: no element found: line 19, column 0'),
+    ('', '<', '\0<', 'this is no XML in UTF-8'),
+    ('', "<domain type='kvm'>",
+     "<!DOCTYPE domain [<!ENTITY e '<a/>'>]><domain type='kvm'>&e;",
+     'elements from an entity are not understood: write them out, as '
+     '"xmllint --noent" does'),
+    ('', 'domain', 'pool', '<pool> is no <domain>: give what "virsh dumpxml '
+     '--inactive" prints'),
+    ('', 'aarch64', 'x86_64', 'its machine is x86_64 virt: GPUs with coherent '
+     'memory need aarch64 virt'),
+    ('', '0x0009', '0x000a', '000a:01:00.0: there is no such PCI device; '
+     '"qemu-gpu-mem show" lists the GPUs that there are'),
+    ('', "domain='0x0009' bus='0x01'", "domain='0' bus='0'",
+     'the domain has no <hostdev> that is known to be a GPU with coherent '
+     'memory; --hostdev and --gpu-mem take others'),
+    ('--hostdev ua-no', '', '', '--hostdev ua-no: no <hostdev> of a PCI device '
+     'has this alias or address'),
+    ('--hostdev 0000:00:00.0', "domain='0x0009' bus='0x01'",
+     "domain='0' bus='0'", '0000:00:00.0 is not known to be a GPU with coherent '
+     'memory; if it is one, give the size of the memory by --gpu-mem'),
+    ('--nodes 128', '', '', '1 nodes of the domain and 128 for each of 1 GPUs '
+     'are 129, but QEMU has 128: take fewer by --nodes'),
+    ('', HOSTDEV, "<alias name='hostdev0'/>", '0009:01:00.0: libvirt drops the '
+     'alias hostdev0: call it ua-hostdev0, or take it out'),
+    ('', HOSTDEV, "<acpi nodeset='0-7'/>", '0009:01:00.0 has nodes that the '
+     'domain has not: give it a <cell> for each, or leave them out'),
+    ('', HOSTDEV, "<acpi nodeset='0,2'/>", '<acpi> of a <hostdev> has the nodes '
+     '0,2: number them on from 0, each once'),
+    ('', CPU, "<cpu><numa><cell id='0'/><cell id='2'/></numa></cpu>",
+     'the domain has the nodes 0,2: number them on from 0, each once'),
+    ('', '>4<', '><', "<vcpu> is '': write a number there"),
+    ('', END, qemu_args('-numa', 'cpu,node-id=0'),
+     "-numa cpu,node-id=0: give a node's CPUs as <cell cpus=''>"),
+    ('', END, qemu_args('-numa', 'node,cpus=0'),
+     "nodeid of -numa node,cpus=0 is '': write a number there"),
+    ('', END, qemu_args('-object', 'nvidia-gpu-mem-acpi,devid=ua-a'),
+     "-object nvidia-gpu-mem-acpi,devid=ua-a has the nodes '': write them as "
+     '2-9'),
+    ('', END, qemu_args('-object', '{}}'),
+     '-object {}} is no JSON: write it as QEMU takes it'),
+    ('', '<devices>', '<devices>' + ''.join(
+        f"<controller type='pci' index='{bus}'><target busNr='{bus}'/>"
+        '</controller>' for bus in range(128, 254, 8)),
+     'no bus number is left for a GPU: choose fewer by --hostdev'),
+)
 
 
 def run(*arguments):
@@ -51,6 +114,53 @@ def golden(name):
         lineterm='')), '')
 
 
+def domain(data, *arguments):
+    """What "domain" makes of the bytes."""
+    done = subprocess.run([PROGRAM, 'domain', *arguments], input=data, cwd=CASES,
+                          capture_output=True, check=False)
+    same('what is said', done.stderr if done.returncode else b'', b'')
+    return done.stdout
+
+
+def round_trip(name):
+    *arguments, path = arguments_of(name)[1:]
+    with open(os.path.join(CASES, path), 'rb') as file:
+        text = file.read()
+    made = domain(text, *arguments)
+    same('made of what was made', domain(made, *arguments), made)
+    same('left of it', domain(made, '--remove'), text)
+    # With other line ends, and without any
+    windows = domain(_as_on_windows(text), *arguments)
+    same('lines', windows, _as_on_windows(made))
+    same('left of it', domain(windows, '--remove'), _as_on_windows(text))
+    line = re.sub(rb'\n\s*', b'', text)
+    same('left of it', domain(domain(line, *arguments), '--remove'), line)
+
+
+def _as_on_windows(text):
+    return text.replace(b'\n', b'\r\n').replace(b'  ', b'\t')
+
+
+def later():
+    """a GPU that is added later is planned with those that are there"""
+    with open(os.path.join(CASES, 'domain-four.xml'), 'rb') as file:
+        data = file.read()
+    host, one = ('--sysfs', '../sysfs/four-gpus'), ('--hostdev', '0029:01:00.0')
+    all_ = domain(data, *host)
+    same('made of one', domain(domain(data, *host, *one), *host), all_)
+    same('made of all', domain(all_, *host, *one), all_)
+
+
+def refuses(arguments, old, new, message):
+    with open(os.path.join(CASES, 'domain-plain.xml')) as file:
+        text = file.read().replace(old, new)
+    done = subprocess.run(
+        [PROGRAM, 'domain', '--sysfs', '../sysfs/one-gpu', *arguments.split()],
+        input=text, text=True, cwd=CASES, capture_output=True, check=False)
+    same('what is said', (done.returncode, done.stdout, done.stderr),
+         (1, '', f'qemu-gpu-mem: {message}\n'))
+
+
 def saves():
     """what "show --save" writes is shown as the original"""
     with tempfile.TemporaryDirectory() as folder:
@@ -73,9 +183,18 @@ def main():
             with open(os.path.join(CASES, f'{name}.out'), 'w') as file:
                 file.write(said(name))
         return 0
-    tap = Tap(len(names) + 1)
+    made = [name for name in names if name.startswith('domain-')
+            and '--remove' not in arguments_of(name)
+            and said(name).startswith('status 0')]
+    tap = Tap(len(names) + len(made) + len(WRONG) + 2)
     for name in names:
         tap.point(f'{name}: says what its file has', golden, name)
+    for name in made:
+        tap.point(f'{name}: made again it is the same, and can be taken out',
+                  round_trip, name)
+    for row in WRONG:
+        tap.point(f'domain refuses: {row[-1]}', refuses, *row)
+    tap.point(later.__doc__, later)
     tap.point(saves.__doc__, saves)
     return 1 if tap.failures else 0
 
