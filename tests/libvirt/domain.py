@@ -4,6 +4,7 @@
 import dataclasses
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 
 from checks import Failure
 
@@ -22,17 +23,8 @@ class Files:
 # A GPU's address on the host can't be had here, its place in the guest can.
 # Where a domain leaves that to libvirt, the place is the one that libvirt has
 # for a PCI Express device, a root port.
-HOSTDEV = re.compile(r"""
-    <hostdev\ mode='subsystem'\ type='pci'\ managed='(?:no'>|yes'>\s*
-      <driver\ model='nvgrace_gpu_vfio_pci'/>)\s*
-      <source>\s*<address\ [^>]*/>\s*</source>\s*
-      (?P<alias><alias\ name='(?P<id>ua-[^']*)'/>)\s*
-      <rom\ bar='off'/>\s*
-      (?P<place><address\ type='pci'\ [^>]*/>\s*)?
-    </hostdev>""", re.VERBOSE)
+HOSTDEV = re.compile(r'<hostdev .*?</hostdev>', re.DOTALL)
 PORT = "<controller type='pci' index='1' model='pcie-root-port'/>"
-ON_PORT = "<address type='pci' bus='0x01' slot='0x00'/>"
-PLACE = re.compile(r"bus='(0x[0-9a-f]+)' slot='(0x[0-9a-f]+)'")
 # A device of libvirt's own that needs no hardware, in the place of a GPU
 MANAGED = """\
 <rng model='virtio'>
@@ -54,9 +46,6 @@ def _replaced(files, kernel_args):
     """What a domain says, how many times, and what it is to say here."""
     return (
         ("<domain type='kvm'", 1, "<domain type='qemu'"),
-        ("<memory unit='GiB'>16</memory>", 1,
-         "<memory unit='GiB'>2</memory>"),
-        ("memory='8' unit='GiB'", 2, "memory='1' unit='GiB'"),
         ("<cpu mode='host-passthrough'>", 1,
          "<cpu mode='custom' match='exact'><model>max</model>"),
         ("""\
@@ -92,20 +81,39 @@ def with_paths(document, files, paths=PATHS):
                                 for documented, name in paths])
 
 
-def _stand_in(gpu):
+def _stand_in(gpu, document):
     """The arguments of a device that is named and placed as the GPU is."""
-    bus, slot = (int(number, 16) for number in
-                 PLACE.search(gpu['place'] or ON_PORT).groups())
-    memory = f'hbm-{gpu["id"]}'
+    gpu = ElementTree.fromstring(gpu)
+    name, place = gpu.find('alias').get('name'), gpu.find('address')
+    bus, slot = (int(place.get(key), 16) if place is not None else default
+                 for key, default in (('bus', 1), ('slot', 0)))
+    memory = f'hbm-{name}'
     # In JSON, as libvirt's own: QEMU makes the devices of other forms before
     # these, and there would be no bus yet
-    device = json.dumps({'driver': 'gpu-mem-testdev', 'id': gpu['id'],
-                         'memdev': memory, 'bus': f'pci.{bus}',
+    device = json.dumps({'driver': 'gpu-mem-testdev', 'id': name,
+                         'memdev': memory, 'bus': _bus_name(bus, document),
                          'addr': f'{slot:#x}'})
     return ''.join(
         f"    <qemu:arg value='{argument}'/>\n" for argument in (
             '-object', f'memory-backend-ram,id={memory},size=1G',
             '-device', device))
+
+
+def _bus_name(bus, document):
+    """Of the controller's alias, if the document gives it one."""
+    alias = ElementTree.fromstring(document).find(
+        f"devices/controller[@type='pci'][@index='{bus}']/alias")
+    return f'pci.{bus}' if alias is None else alias.get('name')
+
+
+def without_hardware(document, files, kernel_args):
+    """The domain for an emulated machine with an eighth of the memory."""
+    document = _exchange(with_paths(document, files),
+                         _replaced(files, kernel_args))
+    # The host's nodes are those of this machine
+    document = re.sub('(?s)<numatune>.*?</numatune>', '', document)
+    return re.sub(r"(<memory unit='GiB'>|memory=')(8|16)\b",
+                  lambda found: f'{found[1]}{int(found[2]) // 8}', document)
 
 
 def for_this_machine(document, files, gpus, kernel_args, managed=False):
@@ -114,14 +122,14 @@ def for_this_machine(document, files, gpus, kernel_args, managed=False):
     What plays a GPU is a stand-in with memory, of which libvirt doesn't know,
     or if managed a device that libvirt can detach.
     """
-    document = _exchange(with_paths(document, files),
-                         _replaced(files, kernel_args))
-    found = list(HOSTDEV.finditer(document))
-    if len(found) != gpus or document.count('<hostdev') != gpus:
-        raise Failure(f'{len(found)} GPUs of the form known here, not {gpus}')
+    document = without_hardware(document, files, kernel_args)
+    found = HOSTDEV.findall(document)
+    if len(found) != gpus:
+        raise Failure(f'{len(found)} GPUs, not {gpus}')
     if managed:
-        return HOSTDEV.sub(
-            lambda gpu: MANAGED.format(alias=gpu['alias']), document)
-    document = HOSTDEV.sub(lambda gpu: '' if gpu['place'] else PORT, document)
-    return document.replace(END_OF_ARGUMENTS,
-                            ''.join(map(_stand_in, found)) + END_OF_ARGUMENTS)
+        return HOSTDEV.sub(lambda gpu: MANAGED.format(
+            alias=re.search('<alias .*?/>', gpu[0])[0]), document)
+    stand_ins = ''.join(_stand_in(gpu, document) for gpu in found)
+    document = HOSTDEV.sub(
+        lambda gpu: '' if gpu[0].count('<address') > 1 else PORT, document)
+    return document.replace(END_OF_ARGUMENTS, stand_ins + END_OF_ARGUMENTS)

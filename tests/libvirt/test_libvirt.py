@@ -3,7 +3,7 @@
 """The documented libvirt domains, under a libvirt daemon of the test's own.
 
 The machine's own libvirt gets those for libvirt 11, one of another Debian those
-for libvirt 12.
+for libvirt 12.  Two more domains are made by qemu-gpu-mem.
 """
 
 import argparse
@@ -36,7 +36,8 @@ from console import Console         # noqa: E402
 from daemon import Daemon           # noqa: E402
 from debian_root import DebianRoot, reason_against      # noqa: E402
 from domain import (                # noqa: E402
-    BOOTED_PATHS, PATHS, Files, for_this_machine, with_paths)
+    BOOTED_PATHS, PATHS, Files, for_this_machine, with_paths,
+    without_hardware)
 from numa_checks import distances   # noqa: E402
 from places import PXB              # noqa: E402
 from tap import Tap                 # noqa: E402
@@ -47,6 +48,12 @@ STATE_WITHIN = 60       # seconds; libvirt hears of QEMU's end by itself
 SHELL = '/bin/sh'
 PROMPT = b' # \x1b[6n'     # with the shell's question where the cursor is
 LOG_TAIL = 40
+# What "qemu-gpu-mem domain" adds, and libvirt does not
+ADDED = ('gpu-mem-', '<cell ', '-numa', 'expander-bus', 'pref64-reserve')
+# What libvirt before 12 can't read in the documents for "qemu-gpu-mem domain"
+NEWER = re.compile(
+    r"""(?x)\n *(?:<driver\ iommufd=.*|<acpi\ nodeset=.*|<pcihole64.*
+        |<cell\ id="[2-9]".*) | <sibling\ id="[2-9]".*?</sibling>""")
 # Debian's packages of the daemon, of virsh, and of what checks by the schema
 PACKAGES = ('libvirt-daemon', 'libvirt-daemon-driver-qemu', 'libvirt-clients',
             'libxml2-utils')
@@ -93,8 +100,40 @@ class Case:
                 complete(self.vm))
 
 
-def two_sockets(src, dst):
-    """The distances of two sockets, a GPU each, as nodes 0, 1, 2-8, 9-15."""
+@dataclasses.dataclass(frozen=True)
+class Planned(Case):
+    """What "qemu-gpu-mem domain" makes of a document beside this file."""
+
+    def path(self, older):
+        return os.path.join(HERE, f'{self.document}.xml')
+
+    def original(self, older):
+        text = super().text(older)
+        return NEWER.sub('', text) if older else text
+
+    def text(self, older):
+        return self.planned(self.original(older), older)
+
+    def planned(self, text, older, *options):
+        done = subprocess.run(
+            [os.path.join(TOP, 'contrib', 'gpu-mem', 'qemu-gpu-mem'), 'domain',
+             '--sysfs', os.path.join(TOP, 'tests', 'gpu-mem', 'sysfs',
+                                     'four-gpus'),
+             '--libvirt', '9' if older else '12', *options],
+            input=text, text=True, capture_output=True, check=False)
+        if done.returncode:
+            raise Failure(done.stderr)
+        return done.stdout
+
+    def all_checks(self, _):
+        return self.checks
+
+
+def two_sockets(src, dst, second=9):
+    """The distances of two sockets, a GPU each, as nodes 0, 1, 2-8, 9-15.
+
+    SECOND is the first node of the second GPU.
+    """
     if src == dst:
         return 10
     low, high = sorted((src, dst))
@@ -102,7 +141,7 @@ def two_sockets(src, dst):
         return 40
     if low > 1:
         return 20
-    return 80 if (high < 9) == (low == 0) else 120
+    return 80 if (high < second) == (low == 0) else 120
 
 
 CASES = (
@@ -129,6 +168,34 @@ CASES = (
              numactl({2: 1024, 9: 1024})),
          (distances([tuple(two_sockets(src, dst) for dst in range(16))
                      for src in range(16)]),)),
+)
+
+
+ONE_SOCKET = (0, *range(2, 10))
+PLANNED = (
+    Planned('plain', machine.Machine(),
+            {'ua-gpu-mem-mem0': ('ua-gpu-mem-gpu0', range(1, 9))}, (
+                log_lines(range(1, 9)),
+                paths(r'\\_SB_\.PC80\..+'),
+                near({'PC80': 0}),
+                numa_nodes(0),
+                properties((1, 8)),
+                node_map((1, 8)),
+                memory(range(1, 9), {1: 1024}),
+                # Without the second socket
+                distances([tuple(two_sockets(src, dst, 10) for dst in ONE_SOCKET)
+                           for src in ONE_SOCKET]))),
+    Planned('kubevirt', machine.Machine(),
+            {'ua-gpu-mem-mem0': ('ua-gpu-gpu0', range(2, 10))}, (
+                srat_bytes(range(2, 10)),
+                paths(r'\\_SB_\.PC20\..+'),
+                near({'PC20': 0}),
+                numa_nodes(0),
+                properties((2, 8)),
+                node_map((2, 8)),
+                memory(range(2, 10), {2: 1024}),
+                distances([tuple(two_sockets(src, dst, 10) for dst in range(10))
+                           for src in range(10)]))),
 )
 
 
@@ -177,6 +244,7 @@ class Domain:
         self._console = Console(listener)
         self._daemon, self._case, self._out = daemon, case, out
         self._files = dataclasses.replace(files, console=path)
+        self._older = older
         self._text = case.text(older)
         self._name = re.search('<name>(.*?)</name>', self._text)[1]
         self.found = report.Report()
@@ -252,6 +320,34 @@ class Domain:
         """QEMU closes the console a moment before libvirt knows its end."""
         await_that(lambda: self._state() == 'shut off',
                    "the guest is off, but libvirt doesn't know it")
+
+
+class PlannedDomain(Domain):
+    """One that qemu-gpu-mem made; it does so again of what libvirt has."""
+
+    @classmethod
+    def points(cls, case, older):
+        return ((cls.plan_again, True), *super().points(case, older))
+
+    def plan_again(self):
+        """planned again as libvirt writes it, it is the same, or as before"""
+        first = self._defined(self._text)
+        same('differences', '\n'.join(difflib.unified_diff(
+            first.splitlines(), self._defined(self._case.planned(
+                first, self._older)).splitlines(), 'once', 'twice', lineterm='')),
+             '')
+        left = self._case.planned(first, self._older, '--remove')
+        original = self._case.original(self._older)
+        same('left of it', [left.count(word) for word in ADDED],
+             [original.count(word) for word in ADDED])
+        self._daemon.virsh('undefine', '--nvram', self._name)
+
+    def _defined(self, text):
+        """How libvirt writes the domain."""
+        if self._files.qemu not in text:
+            text = without_hardware(text, self._files, ARM64.kernel_args)
+        define(self._daemon, text, self._out)
+        return self._daemon.virsh('dumpxml', '--inactive', self._name)
 
 
 class DetachableDomain(Domain):
@@ -391,6 +487,7 @@ def show_logs(tap, daemon, out=None):
 
 # Its name, what it is, and the document that it is made of
 DOMAINS = (*((case.document, Domain, case) for case in CASES),
+           *((case.document, PlannedDomain, case) for case in PLANNED),
            ('detach', DetachableDomain, CASES[0]),
            ('no-gpu', NoGpu, CASES[0]))
 
