@@ -10,38 +10,40 @@
 #include "hw/acpi/dev-mem-pxm.h"
 #include "trace.h"
 
-static void append_property(Aml *properties, const char *name, uint32_t value)
+void dev_mem_pxm_acpi_add_property(GPtrArray *properties, const char *name,
+                                   uint64_t value)
 {
     Aml *property = aml_package(2);
 
     aml_append(property, aml_string("%s", name));
     aml_append(property, aml_int(value));
-    aml_append(properties, property);
+    g_ptr_array_add(properties, property);
 }
 
 /*
  * ACPI 6.5, 6.2.5 _DSD (Device Specific Data)
  * _DSD Device Properties UUID
  */
-static Aml *build_dsd(DevMemPxmAcpi *dm)
+static Aml *build_dsd(const DevMemPxmAcpi *dm, MachineState *ms)
 {
-    static const DevMemPxmNames general_names = {
-        .pxm_start = "dev-mem-pxm-start",
-        .pxm_count = "dev-mem-pxm-count",
-    };
-    const DevMemPxmNames *names[] = {
-        &general_names, DEV_MEM_PXM_ACPI_GET_CLASS(dm)->vendor_names,
-    };
-    int num_names = names[1] ? 2 : 1;
+    DevMemPxmAcpiClass *dmc = DEV_MEM_PXM_ACPI_GET_CLASS(dm);
+    g_autoptr(GPtrArray) properties = g_ptr_array_new();
     Aml *dsd = aml_package(2);
-    Aml *properties = aml_package(2 * num_names);
+    Aml *list;
 
-    for (int i = 0; i < num_names; i++) {
-        append_property(properties, names[i]->pxm_start, dm->first_node);
-        append_property(properties, names[i]->pxm_count, dm->num_nodes);
+    dev_mem_pxm_acpi_add_property(properties, "dev-mem-pxm-start",
+                                  dm->first_node);
+    dev_mem_pxm_acpi_add_property(properties, "dev-mem-pxm-count",
+                                  dm->num_nodes);
+    if (dmc->add_properties) {
+        dmc->add_properties(dm, ms, properties);
+    }
+    list = aml_package(properties->len);
+    for (guint i = 0; i < properties->len; i++) {
+        aml_append(list, g_ptr_array_index(properties, i));
     }
     aml_append(dsd, aml_touuid("DAFFD814-6EBA-4D8C-8A91-BC9BBF4AA301"));
-    aml_append(dsd, properties);
+    aml_append(dsd, list);
     trace_dev_mem_pxm_acpi_dsd(dm->devid, dm->first_node, dm->num_nodes);
     return aml_name_decl("_DSD", dsd);
 }
@@ -62,7 +64,7 @@ void dev_mem_pxm_acpi_build_dsdt(Aml *dsdt, MachineState *ms,
         dm = DEV_MEM_PXM_ACPI(obj);
         pdev = dev_mem_pxm_acpi_device(dm, NULL);
         if (pdev) {
-            g_hash_table_insert(objects, pdev, build_dsd(dm));
+            g_hash_table_insert(objects, pdev, build_dsd(dm, ms));
         } else if (!dm->warned) {
             warn_report("%s object '%s' is without effect: its device '%s' "
                         "is gone; plug a PCI device with this id in, or "

@@ -131,6 +131,7 @@ static bool check_nodes(const DevMemPxmAcpi *dm, MachineState *ms, Error **errp)
 bool dev_mem_pxm_acpi_check(DevMemPxmAcpi *dm, Error **errp)
 {
     ERRP_GUARD();
+    DevMemPxmAcpiClass *dmc = DEV_MEM_PXM_ACPI_GET_CLASS(dm);
     MachineState *ms = MACHINE(qdev_get_machine());
     /* It may have been unplugged where the machine comes from */
     bool may_be_gone = runstate_check(RUN_STATE_INMIGRATE);
@@ -146,5 +147,6 @@ bool dev_mem_pxm_acpi_check(DevMemPxmAcpi *dm, Error **errp)
         !dev_mem_pxm_acpi_device(dm, errp)) {
         return false;
     }
-    return check_nodes(dm, ms, errp);
+    return check_nodes(dm, ms, errp) &&
+           (!dmc->check || dmc->check(dm, ms, errp));
 }

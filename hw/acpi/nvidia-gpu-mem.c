@@ -5,27 +5,117 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/visitor.h"
+#include "qom/object_interfaces.h"
 #include "hw/acpi/dev-mem-pxm.h"
 
-/*
- * What NVIDIA's open kernel driver reads.  There is a third property, the
- * memory's physical address, which a VM must not give: without it the driver
- * takes the address from the BAR.
- */
-static const DevMemPxmNames nvidia_names = {
-    .pxm_start = "nvidia,gpu-mem-pxm-start",
-    .pxm_count = "nvidia,gpu-mem-pxm-count",
+#define TYPE_NVIDIA_GPU_MEM_ACPI "nvidia-gpu-mem-acpi"
+OBJECT_DECLARE_SIMPLE_TYPE(NvidiaGpuMemAcpi, NVIDIA_GPU_MEM_ACPI)
+
+struct NvidiaGpuMemAcpi {
+    DevMemPxmAcpi parent_obj;
+
+    bool has_egm_node;
+    uint32_t egm_node;          /* its boot memory is Extended GPU Memory */
 };
+
+/*
+ * What NVIDIA's open kernel driver reads.  It would also read the physical
+ * address of the GPU's own memory, which a VM must not give: without it the
+ * driver takes the address from the BAR.
+ */
+static void nvidia_gpu_mem_acpi_add_properties(const DevMemPxmAcpi *dm,
+                                               MachineState *ms,
+                                               GPtrArray *properties)
+{
+    const NvidiaGpuMemAcpi *gpu = NVIDIA_GPU_MEM_ACPI(dm);
+
+    dev_mem_pxm_acpi_add_property(properties, "nvidia,gpu-mem-pxm-start",
+                                  dm->first_node);
+    dev_mem_pxm_acpi_add_property(properties, "nvidia,gpu-mem-pxm-count",
+                                  dm->num_nodes);
+    if (gpu->has_egm_node) {
+        DevMemPxmAcpiMachineClass *dmmc =
+            DEV_MEM_PXM_ACPI_MACHINE_GET_CLASS(ms);
+
+        dev_mem_pxm_acpi_add_property(properties, "nvidia,egm-pxm",
+                                      gpu->egm_node);
+        dev_mem_pxm_acpi_add_property(properties, "nvidia,egm-base-pa",
+            dmmc->node_memory_base(ms, gpu->egm_node));
+        dev_mem_pxm_acpi_add_property(properties, "nvidia,egm-size",
+            ms->numa_state->nodes[gpu->egm_node].node_mem);
+    }
+}
+
+static bool nvidia_gpu_mem_acpi_check(const DevMemPxmAcpi *dm, MachineState *ms,
+                                      Error **errp)
+{
+    ERRP_GUARD();
+    const NvidiaGpuMemAcpi *gpu = NVIDIA_GPU_MEM_ACPI(dm);
+    uint32_t node = gpu->egm_node;
+
+    if (!gpu->has_egm_node) {
+        return true;
+    }
+    if (!DEV_MEM_PXM_ACPI_MACHINE_GET_CLASS(ms)->node_memory_base) {
+        error_setg(errp, "egm-node=%u: the memory of a node can be in several "
+                   "pieces here", node);
+        error_append_hint(errp, "Use virt of Arm, or leave egm-node out.\n");
+        return false;
+    }
+    if (node >= MAX_NODES || !ms->numa_state->nodes[node].node_mem) {
+        error_setg(errp, "egm-node=%u: there is no such node with memory",
+                   node);
+        error_append_hint(errp, "Take a node with memdev=.\n");
+        return false;
+    }
+    return true;
+}
+
+static void nvidia_gpu_mem_acpi_get_egm_node(Object *obj, Visitor *v,
+                                             const char *name, void *opaque,
+                                             Error **errp)
+{
+    NvidiaGpuMemAcpi *gpu = NVIDIA_GPU_MEM_ACPI(obj);
+    uint32_t node = gpu->has_egm_node ? gpu->egm_node : NUMA_NODE_UNASSIGNED;
+
+    visit_type_uint32(v, name, &node, errp);
+}
+
+static void nvidia_gpu_mem_acpi_set_egm_node(Object *obj, Visitor *v,
+                                             const char *name, void *opaque,
+                                             Error **errp)
+{
+    NvidiaGpuMemAcpi *gpu = NVIDIA_GPU_MEM_ACPI(obj);
+
+    if (user_creatable_check_settable(USER_CREATABLE(obj),
+                                      DEV_MEM_PXM_ACPI(obj)->nodes, name,
+                                      errp) &&
+        visit_type_uint32(v, name, &gpu->egm_node, errp)) {
+        gpu->has_egm_node = true;
+    }
+}
 
 static void nvidia_gpu_mem_acpi_class_init(ObjectClass *oc, void *data)
 {
-    DEV_MEM_PXM_ACPI_CLASS(oc)->vendor_names = &nvidia_names;
+    DevMemPxmAcpiClass *dmc = DEV_MEM_PXM_ACPI_CLASS(oc);
+
+    dmc->check = nvidia_gpu_mem_acpi_check;
+    dmc->add_properties = nvidia_gpu_mem_acpi_add_properties;
+
+    object_class_property_add(oc, "egm-node", "uint32",
+                              nvidia_gpu_mem_acpi_get_egm_node,
+                              nvidia_gpu_mem_acpi_set_egm_node, NULL, NULL);
+    object_class_property_set_description(oc, "egm-node",
+        "NUMA node whose memory is Extended GPU Memory");
 }
 
 static const TypeInfo nvidia_gpu_mem_acpi_types[] = {
     {
-        .name = "nvidia-gpu-mem-acpi",
+        .name = TYPE_NVIDIA_GPU_MEM_ACPI,
         .parent = TYPE_DEV_MEM_PXM_ACPI,
+        .instance_size = sizeof(NvidiaGpuMemAcpi),
         .class_init = nvidia_gpu_mem_acpi_class_init,
     },
 };

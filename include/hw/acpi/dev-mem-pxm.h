@@ -42,24 +42,17 @@ struct DevMemPxmAcpi {
 };
 
 /**
- * DevMemPxmNames:
- * @pxm_start: _DSD property with the first proximity domain
- * @pxm_count: _DSD property with the number of consecutive domains
- */
-typedef struct DevMemPxmNames {
-    const char *pxm_start;
-    const char *pxm_count;
-} DevMemPxmNames;
-
-/**
  * DevMemPxmAcpiClass:
- * @vendor_names: names that a vendor's driver looks for, if they are others
- *     than the general dev-mem-pxm-start and dev-mem-pxm-count
+ * @check: does what the type has of its own fit the machine?  Optional
+ * @add_properties: add what the device's driver looks for in the _DSD besides
+ *     dev-mem-pxm-start and dev-mem-pxm-count.  Optional
  */
 struct DevMemPxmAcpiClass {
     ObjectClass parent_class;
 
-    const DevMemPxmNames *vendor_names;
+    bool (*check)(const DevMemPxmAcpi *dm, MachineState *ms, Error **errp);
+    void (*add_properties)(const DevMemPxmAcpi *dm, MachineState *ms,
+                           GPtrArray *properties);
 };
 
 /*
@@ -76,12 +69,18 @@ struct DevMemPxmAcpiMachineClass {
 
     /* As it has been started, does the machine give the guest ACPI tables? */
     bool (*builds_tables)(MachineState *ms);
+
+    /* The address of a node's boot memory.  Optional: if it is in one piece */
+    hwaddr (*node_memory_base)(MachineState *ms, int node);
 };
 
 static inline uint32_t dev_mem_pxm_acpi_last_node(const DevMemPxmAcpi *dm)
 {
     return dm->first_node + dm->num_nodes - 1;
 }
+
+void dev_mem_pxm_acpi_add_property(GPtrArray *properties, const char *name,
+                                   uint64_t value);
 
 /* The nodes as a user would write them, such as "2-9", to be freed */
 char *dev_mem_pxm_acpi_nodeset_str(const DevMemPxmAcpi *dm);
