@@ -22,8 +22,20 @@ static uint64_t property(const DsdtDevice *dev, const char *name)
     return *value;
 }
 
+static char *describe_egm(const DsdtDevice *dev)
+{
+    if (!g_hash_table_contains(dev->properties, "nvidia,egm-pxm")) {
+        return g_strdup("");
+    }
+    return g_strdup_printf("/egm%" PRIu64 "@%" PRIx64 "+%" PRIx64,
+                           property(dev, "nvidia,egm-pxm"),
+                           property(dev, "nvidia,egm-base-pa"),
+                           property(dev, "nvidia,egm-size"));
+}
+
 static char *describe_gpu(const DsdtDevice *dev)
 {
+    g_autofree char *egm = describe_egm(dev);
     uint64_t start = property(dev, "dev-mem-pxm-start");
     uint64_t count = property(dev, "dev-mem-pxm-count");
     bool general = g_hash_table_size(dev->properties) == 2;
@@ -31,12 +43,12 @@ static char *describe_gpu(const DsdtDevice *dev)
 
     g_assert_true(g_str_has_prefix(dev->path, "\\_SB."));
     if (!general) {
-        g_assert_cmpint(g_hash_table_size(dev->properties), ==, 4);
+        g_assert_cmpint(g_hash_table_size(dev->properties), ==, *egm ? 7 : 4);
         g_assert_cmpuint(property(dev, "nvidia,gpu-mem-pxm-start"), ==, start);
         g_assert_cmpuint(property(dev, "nvidia,gpu-mem-pxm-count"), ==, count);
     }
-    return g_strdup_printf("%s:%" PRIu64 "+%" PRIu64 "%s", path, start, count,
-                           general ? "/general" : "");
+    return g_strdup_printf("%s:%" PRIu64 "+%" PRIu64 "%s%s", path, start, count,
+                           general ? "/general" : "", egm);
 }
 
 /* Those of PCI are named by slot and function */

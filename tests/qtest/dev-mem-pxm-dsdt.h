@@ -16,8 +16,10 @@
  *
  * The devices below \_SB that have a _DSD are @expected, sorted by path, each
  * with start and count of the nodes that its _DSD names: by the general names
- * and NVIDIA's, or, where "/general" follows, by the general names alone.  The
- * _ADR of all PCI devices fits their names, and no two are in one place.
+ * and NVIDIA's, or, where "/general" follows, by the general names alone.  What
+ * it says of Extended GPU Memory follows as node, address and size, such as
+ * "/egm1@48000000+8000000".  The _ADR of all PCI devices fits their names, and
+ * no two are in one place.
  */
 void assert_dsdt(QTestState *qts, const char *expected);
 

@@ -221,6 +221,14 @@ static const Topology topologies[] = {
         "CL80.S00.S00:2+5", "gi2-6@81:00 gp7@80", { { 128, 0, 129, 129 } },
         "m0-1 e2-6 e8-9",
     }, {
+        "egm", ON_VIRT, TWO_PXBS PCI_DEVICE "id=gpu2,bus=pcie.0,addr=4 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-4,egm-node=1 "
+        OBJECT "id=mem1,devid=gpu1,nodeset=5-7,egm-node=0 "
+        OBJECT "id=mem2,devid=gpu2,nodeset=8-9,egm-node=1 ",
+        "PC80.S00.S00:2+3/egm1@48000000+8000000 "
+        "PCC0.S10.S00:5+3/egm0@40000000+8000000 "
+        "PCI0.S20:8+2/egm1@48000000+8000000", "",
+    }, {
         "smmuv3", ON_VIRT,
         "-machine iommu=smmuv3 "
         PCI_DEVICE "id=gpu0,addr=4 "

@@ -182,6 +182,38 @@ static const RefusedCase refused_cases[] = {
     },
 };
 
+/* Of virt */
+static const RefusedCase egm_cases[] = {
+    {
+        "egm/no-such-node", "",
+        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 10}",
+        MEM0 "egm-node=10: there is no such node with memory",
+        "Take a node with memdev=.",
+    }, {
+        "egm/beyond-qemu", "",
+        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 128}",
+        MEM0 "egm-node=128: there is no such node with memory",
+    }, {
+        "egm/no-memory", "",
+        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 2}",
+        MEM0 "egm-node=2: there is no such node with memory",
+    }, {
+        "egm/own-node", "",
+        "{'devid': 'gpu0', 'nodeset': [4, 5], 'egm-node': 5}",
+        MEM0 "egm-node=5: there is no such node with memory",
+    }, {
+        "egm/node-of-other", OBJECT "id=mem1,devid=gpu1,nodeset=7-8 ",
+        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 8}",
+        MEM0 "egm-node=8: there is no such node with memory",
+    },
+};
+
+static const RefusedCase egm_case_of_pcs = {
+    "egm/machine", "", "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 0}",
+    MEM0 "egm-node=0: the memory of a node can be in several pieces here",
+    "Use virt of Arm, or leave egm-node out.",
+};
+
 static void test_refused(const void *data)
 {
     const NumaCase *c = data;
@@ -257,6 +289,10 @@ static const SyntaxCase syntax_cases[] = {
     }, {
         "pxm", OBJECT "id=mem0,devid=gpu0,nodeset=4,pxm=0",
         "Invalid parameter 'pxm'",
+    }, {
+        "egm/general",
+        "-object dev-mem-pxm-acpi,id=mem0,devid=gpu0,nodeset=4,egm-node=0",
+        "Invalid parameter 'egm-node'",
     }, {
         "initiator/hmat-off", OBJECT "id=mem0,devid=gpu0,nodeset=4-7 "
         HMAT_LB("4"),
@@ -567,6 +603,7 @@ static void test_unchangeable(const void *data)
         { "devid", "'gpu1'" },
         { "nodeset", "[8]" },
         { "generic-initiator", "true" },
+        { "egm-node", "0" },
     };
     QTestState *qts = numa_start(((const NumaCase *)data)->machine,
                                  MACHINE GPU0_OBJECT);
@@ -582,6 +619,34 @@ static void test_unchangeable(const void *data)
                                                      &error_abort)), message);
     }
     assert_object(qts, "mem0", "[\"gpu0\", [4, 5, 6, 7], false]");
+    qtest_quit(qts);
+}
+
+static void assert_egm_node(QTestState *qts, const char *path, int node)
+{
+    g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-get', "
+        "'arguments': {'path': %s, 'property': 'egm-node'}}", path);
+
+    g_assert_cmpint(qdict_get_int(rsp, "return"), ==, node);
+}
+
+/* Several objects may name one node; where none is, there is no such number */
+static void test_egm_node(const void *data)
+{
+    QTestState *qts = numa_start(((const NumaCase *)data)->machine, MACHINE
+        PCI_DEVICE "id=gpu2,addr=6 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-5,egm-node=3 "
+        OBJECT "id=mem1,devid=gpu1,nodeset=6-7,egm-node=3 "
+        OBJECT "id=mem2,devid=gpu2,nodeset=8-9 ");
+
+    assert_egm_node(qts, "/objects/mem0", 3);
+    assert_egm_node(qts, "/objects/mem1", 3);
+    assert_egm_node(qts, "/objects/mem2", 128);
+    assert_qmp_error(qtest_qmp(qts, "{'execute': 'qom-set', 'arguments': "
+                               "{'path': '/objects/mem0', "
+                               "'property': 'egm-node', 'value': 0}}"),
+                     MEM0 "egm-node can't be changed");
+    assert_egm_node(qts, "/objects/mem0", 3);
     qtest_quit(qts);
 }
 
@@ -644,7 +709,15 @@ static void add_tests(const NumaMachine *machine)
     numa_add_case(machine, prefix, "unchangeable", test_unchangeable, NULL);
     numa_add_case(machine, prefix, "info-numa", test_info_numa, NULL);
     if (g_str_equal(machine->type, "virt")) {
+        for (int i = 0; i < ARRAY_SIZE(egm_cases); i++) {
+            numa_add_case(machine, "dev-mem-pxm-refused", egm_cases[i].name,
+                          test_refused, &egm_cases[i]);
+        }
+        numa_add_case(machine, prefix, "egm-node", test_egm_node, NULL);
         numa_add_case(machine, prefix, "kernel", test_kernel, NULL);
+    } else {
+        numa_add_case(machine, "dev-mem-pxm-refused", egm_case_of_pcs.name,
+                      test_refused, &egm_case_of_pcs);
     }
     if (g_test_slow()) {
         numa_add_case(machine, prefix, "device-types", test_device_types, NULL);
