@@ -29,6 +29,7 @@ class Board:
     scratch: int                # in guest RAM
     config: int                 # PCI configuration space, or its first port
     eject: int = 0              # ports of PCI hot-plug by ACPI
+    egm: bool = False           # a node's memory is in one piece
     dimms: bool = False         # can be plugged in without a firmware
     options: tuple[str, ...] = ()   # of -machine, and they change no table
 
@@ -39,7 +40,7 @@ VIRT = Board(
     ('pcie-pci-bridge', 'pci-bridge', 'i82801b11-bridge'), 'pcie-pci-bridge',
     ('virtio-rng-device', 'nvme-subsys'), 1 * GIB, (END, END), 8,
     ('read', 'write'), 0x09020010, 1 * GIB, 0x4010000000,
-    options=('iommu=smmuv3',))
+    egm=True, options=('iommu=smmuv3',))
 PC = Board(
     'pc', 'pc-i440fx-',
     ('-bios', 'bios', '-global', 'apic-common.vapic=off'), 'pci.0', range(2, 32), False,
@@ -55,7 +56,7 @@ Q35 = dataclasses.replace(
     expander_numbers=range(256), not_pci=PC.not_pci,
     ram_base=0, ram_split=(0xb0000000, 0x80000000), max_cpus=288,
     access=PC.access, fw_cfg=PC.fw_cfg, scratch=PC.scratch, config=PC.config,
-    eject=0xcc0, dimms=True, options=())
+    eject=0xcc0, egm=False, dimms=True, options=())
 BOARDS = {'aarch64': (VIRT,), 'x86_64': (Q35, Q35, PC)}
 # Each a machine that knows nothing of the objects
 OTHERS = {'aarch64': (('none',), ('raspi3b', '-cpu', 'cortex-a53')),

@@ -157,9 +157,22 @@ def node_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
     return faults
 
 
+def egm_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
+    node, count = obj.egm_node, len(machine.nodes)
+    if node is None or not count:
+        return []
+    fact = ''
+    if not machine.board.egm:
+        fact = 'the memory of a node can be in several pieces here'
+    elif node >= count or not machine.nodes[node].mib:
+        fact = 'there is no such node with memory'
+    return [fault('egm_node', obj, f'egm-node={node}: {fact}')] if fact else []
+
+
 def ready_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
     """Why an object that completes doesn't fit the machine"""
-    faults = device_faults(machine, obj) + node_faults(machine, obj)
+    faults = (device_faults(machine, obj) + node_faults(machine, obj) +
+              egm_faults(machine, obj))
     if not machine.acpi and obj.is_owner():
         faults.append(fault('no_tables', obj, f'machine {machine.name} has '
                             'been started without ACPI tables'))

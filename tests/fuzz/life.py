@@ -192,6 +192,7 @@ class Life:
         if obj.is_owner():
             names['nodeset'] = ('2-9', 2, None, {}) + \
                 tuple([number] for number in numbers)
+            names['egm-node'] = ('x', -1, [0])
             names['generic-initiator'] = ('on', '', 1, None, [True], 'auto')
         else:
             names['node'] = numbers
@@ -232,6 +233,8 @@ class Life:
         if obj.is_owner():
             want['nodeset'] = sorted(obj.nodes)
             want['generic-initiator'] = bool(obj.initiator)
+            if obj.egm_node is not None:
+                want['egm-node'] = obj.egm_node
         else:
             want['node'] = obj.nodes[0]
         for name, value in want.items():

@@ -118,6 +118,7 @@ class NodeObject:
     device: str
     nodes: list[int]            # as given
     initiator: bool | None = None   # None: not given
+    egm_node: int | None = None     # the same
     text: str = ''              # of -object; '': by QMP
     garbage: str = ''
 
@@ -137,6 +138,8 @@ class NodeObject:
                  self.type.device: self.device, self.type.nodes: nodes}
         if self.initiator is not None:
             given['generic-initiator'] = self.initiator
+        if self.egm_node is not None:
+            given['egm-node'] = self.egm_node
         return given
 
 

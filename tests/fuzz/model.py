@@ -135,6 +135,12 @@ def properties(machine: Machine) -> dict[str, dict[str, int]]:
             for name in obj.type.names:
                 found[path][f'{name}-start'] = min(obj.nodes)
                 found[path][f'{name}-count'] = len(obj.nodes)
+            if obj.egm_node is not None:
+                below = sum(node.mib for node in machine.nodes[:obj.egm_node])
+                found[path] |= {
+                    'nvidia,egm-pxm': obj.egm_node,
+                    'nvidia,egm-base-pa': machine.board.ram_base + below * MIB,
+                    'nvidia,egm-size': machine.nodes[obj.egm_node].mib * MIB}
     return found
 
 

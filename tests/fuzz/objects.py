@@ -112,6 +112,10 @@ class Objects:
         if not self.machine.nodes_of(INITIATOR) & set(nodes):
             values += [True, True, True]
         obj.initiator = self.rng.choice(values)
+        with_memory = [node.number for node in self.machine.nodes if node.mib]
+        if self.machine.board.egm and obj.type is NVIDIA and with_memory and \
+                self.rng.random() < 0.4:
+            obj.egm_node = self.rng.choice(with_memory)
         return obj
 
     def valid_initiator(self) -> NodeObject | None:
@@ -203,6 +207,18 @@ class Objects:
         if obj:
             obj.initiator = True
         return obj
+
+    def egm_node(self):
+        """A node that can't be it, on PCs any"""
+        obj = self.valid_owner()
+        if obj and obj.type is NVIDIA:
+            count = len(self.machine.nodes)
+            without = [node.number for node in self.machine.nodes
+                       if not (self.machine.board.egm and node.mib)]
+            obj.egm_node = self.rng.choice(
+                [*without, count, MAX_NODES, (1 << 32) - 1])
+            return obj
+        return None
 
     def memory_device(self):
         return self.stretched_to([dev.memory_node for dev in
@@ -320,6 +336,9 @@ class Objects:
              "Parameter 'devid' is missing"),
             (f'{start},nodeset={node},size=1G', "Invalid parameter 'size'"),
             (f'{start},nodeset={node},pxm=0', "Invalid parameter 'pxm'"),
+            (f'{start},nodeset={node},egm-node=x',
+             "Parameter 'egm-node' expects" if obj.type is NVIDIA else
+             "Invalid parameter 'egm-node'"),
             (f'{start},nodeset={node},generic-initiator=auto',
              "Parameter 'generic-initiator' expects"),
             (f'{start},nodeset={node},generic-initiator=',
@@ -366,8 +385,8 @@ OBJECT_FAULTS = ('empty_device', 'empty_set', 'beyond_qemu', 'hole', 'twice',
                  'same_id')
 MACHINE_FAULTS = ('unknown_device', 'bridge', 'not_pci', 'node_with_memory',
                   'node_with_cpus', 'node_of_port', 'node_of_initiator',
-                  'memory_device', 'no_such_node', 'no_numa', 'shared_node',
-                  'shared_device', 'peer_beyond_qemu', 'peer_no_such_node',
+                  'egm_node', 'memory_device', 'no_such_node', 'no_numa',
+                  'shared_node', 'shared_device', 'peer_beyond_qemu', 'peer_no_such_node',
                   'peer_unknown_device', 'peer_owned_node')
 # Few machines have an occasion for these
 RARE_FAULTS = ('node_of_initiator', 'node_of_port', 'memory_device')
