@@ -5,8 +5,8 @@ import dataclasses
 
 from arch import AMD64, ARM64
 from checks import (
-    drawing, log_lines, memory, node_map, numa_nodes, numactl, paths,
-    properties, srat_bytes, topology)
+    drawing, egm_properties, log_lines, memory, node_map, numa_nodes, numactl,
+    paths, properties, srat_bytes, topology)
 from initiator_checks import (
     before_memory, initiator_checks, srat_initiators, sysfs_initiators)
 from machine import Machine
@@ -152,9 +152,11 @@ VIRT_BOOTS = (
         node_map((2, 7), (9, 7)),
         memory(range(2, 16), {2: 1024, 9: 1024}),
         numactl({2: 1024, 9: 1024}))),
-    Boot('two-gpus-below-pxb', Machine(gpus=2, nodes=7, places=(PXB, PXB)), (
+    Boot('two-gpus-below-pxb', Machine(
+        gpus=2, nodes=7, places=(PXB, PXB), further='iomem',
+        options=('egm-node=0', 'egm-node=1')), (
         paths(r'\\_SB_\.PC80\..+', r'\\_SB_\.PC90\..+'),
-        properties((2, 7), (9, 7)),
+        egm_properties((2, 7, 0), (9, 7, 1)),
         memory(range(2, 16), {2: 1024, 9: 1024}),
         topology(range(2, 16), {2: 1024, 9: 1024}),
         drawing(range(2, 16), {2: 1024, 9: 1024}))),

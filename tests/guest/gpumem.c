@@ -16,6 +16,7 @@
 #include <linux/mutex.h>
 #include <linux/numa.h>
 #include <linux/pci.h>
+#include <linux/pfn.h>
 #include <linux/property.h>
 
 #define GPUMEM_VENDOR 0x1234
@@ -85,6 +86,32 @@ static int gpumem_read_range(struct device *dev, struct gpumem_range *range)
         range->count > MAX_PXM_DOMAINS - range->start) {
         dev_err(dev, "no such range of proximity domains\n");
         return -EINVAL;
+    }
+    return 0;
+}
+
+/*
+ * Extended GPU Memory is RAM of the guest: where the firmware names some, all of
+ * it must be in the node of its domain.
+ */
+static int gpumem_check_egm(struct device *dev)
+{
+    u64 pxm, base, size, at;
+
+    if (!device_property_present(dev, "nvidia,egm-pxm")) {
+        return 0;
+    }
+    if (gpumem_read(dev, "nvidia,egm-pxm", &pxm) ||
+        gpumem_read(dev, "nvidia,egm-base-pa", &base) ||
+        gpumem_read(dev, "nvidia,egm-size", &size)) {
+        return -ENODEV;
+    }
+    for (at = base; at < base + size; at += memory_block_size_bytes()) {
+        if (!pfn_valid(PFN_DOWN(at)) ||
+            pfn_to_nid(PFN_DOWN(at)) != pxm_to_node(pxm)) {
+            dev_err(dev, "0x%llx is not in the node of pxm %llu\n", at, pxm);
+            return -EINVAL;
+        }
     }
     return 0;
 }
@@ -321,6 +348,10 @@ static int gpumem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
         return ret;
     }
     ret = gpumem_check_initiators(pdev, &gpu->domains);
+    if (ret) {
+        return ret;
+    }
+    ret = gpumem_check_egm(dev);
     if (ret) {
         return ret;
     }

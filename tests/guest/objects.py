@@ -9,6 +9,9 @@ _NAMES = {
     NVIDIA_TYPE: (*_GENERAL_NAMES, 'nvidia,gpu-mem-pxm-start',
                   'nvidia,gpu-mem-pxm-count')}
 
+# Of Extended GPU Memory: the domain, its address, its bytes
+EGM_NAMES = ('nvidia,egm-pxm', 'nvidia,egm-base-pa', 'nvidia,egm-size')
+
 
 def properties(object_type, start, count):
     names = _NAMES[object_type]

@@ -84,6 +84,9 @@ class Report:
     iommu_groups: dict[int, list[str]] = dataclasses.field(
         default_factory=dict)
     memory_files: list[str] = dataclasses.field(default_factory=list)
+    # First and last address of each range that was memory at boot
+    boot_memory: list[tuple[int, int]] = dataclasses.field(
+        default_factory=list)
     patterns: list[int] = dataclasses.field(default_factory=list)   # nodes
     splits: list[str] = dataclasses.field(default_factory=list)     # lines
     tables: dict[str, bytes] = dataclasses.field(default_factory=dict)
@@ -234,6 +237,9 @@ def parse(log):
         report.iommu_groups.setdefault(int(group), []).append(address)
     report.has_generic_initiator = ''.join(
         sections.get('has_generic_initiator', []))
+    for line in sections.get('iomem', []):
+        first, last = line.split()
+        report.boot_memory.append((int(first, 16), int(last, 16)))
     report.patterns = list(map(int, sections.get('patterns', [])))
     report.splits = sections.get('partitions', [])
     for name in TABLES:
