@@ -53,3 +53,10 @@ os_release() {
 ccache_in() {
     export CCACHE_BASEDIR="$1" CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 }
+
+# installed_targets BUILD: what ninja makes of all that is installed.  "all" would
+# have QEMU's own tests besides, which are more.
+installed_targets() {
+    "$1/qemu/pyvenv/bin/meson" introspect --installed "$1/qemu" |
+        grep -o "\"$1/qemu/[^\"]*\": " | sed "s|\"$1/qemu/\(.*\)\": |\1|"
+}
