@@ -7,7 +7,7 @@ from host import GIB
 SMMU = 'accel=on,ats=on,ril=off'
 
 
-def _gpu(number, place, smmu, iommufd):
+def _gpu(number, place, smmu, iommufd, egm):
     pxb = f'pxb-pcie,id=gpu-pxb{number},bus=pcie.0,bus_nr={place.bus}'
     if place.near is not None:
         pxb += f',numa_node={place.near}'
@@ -23,10 +23,12 @@ def _gpu(number, place, smmu, iommufd):
                       + (',iommufd=gpu-iommufd' if iommufd else ''))
     yield '-object', (f'nvidia-gpu-mem-acpi,id=gpu-mem{number},'
                       f'devid=gpu{number},'
-                      f'nodeset={place.nodes[0]}-{place.nodes[-1]}')
+                      f'nodeset={place.nodes[0]}-{place.nodes[-1]}'
+                      + (f',egm-node={place.near}'
+                         if egm and place.has_egm else ''))
 
 
-def arguments(plan, smmu, iommufd):
+def arguments(plan, smmu, iommufd, egm):
     """Pairs of an option and its value."""
     if plan.window:
         yield '-machine', f'highmem-mmio-size={plan.window // GIB}G'
@@ -40,4 +42,4 @@ def arguments(plan, smmu, iommufd):
     if iommufd:
         yield '-object', 'iommufd,id=gpu-iommufd'
     for number, place in enumerate(plan.places):
-        yield from _gpu(number, place, smmu, iommufd)
+        yield from _gpu(number, place, smmu, iommufd, egm)

@@ -34,6 +34,16 @@ class Gpu:
     node: int | None        # the host's node that it is near
     memory: int             # bytes
     has_iommu: bool
+    egm: str                # /dev's name of its Extended GPU Memory, or ''
+
+
+def egm_links(folder):
+    """The links that nvgrace-egm makes in a GPU's folder.
+
+    It is a driver of NVIDIA's kernels: their pull request 119 shows them.
+    """
+    return (name for name in os.listdir(folder)
+            if re.fullmatch(r'egm\d+', name))
 
 
 def node_list(text):
@@ -100,7 +110,8 @@ class Host:
             address, name, os.path.basename(os.readlink(driver))
             if os.path.islink(driver) else None,
             self._node(address), memory or known,
-            os.path.islink(self._path(DEVICES, address, 'iommu_group')))
+            os.path.islink(self._path(DEVICES, address, 'iommu_group')),
+            next(egm_links(self._path(DEVICES, address)), ''))
 
     def _node(self, address):
         node = int(self._read(DEVICES, address, 'numa_node') or -1)

@@ -27,6 +27,10 @@ class Place:
     bus: int | None         # of its host bridge, if it gets one
 
     @property
+    def has_egm(self):
+        return bool(self.gpu.egm) and self.near is not None
+
+    @property
     def reserve(self):
         """Bytes of its root port's bus: both BARs, a power of two."""
         return power_of_two(power_of_two(self.gpu.memory) + UNCACHED)

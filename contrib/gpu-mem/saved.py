@@ -5,7 +5,7 @@ import io
 import os
 import tarfile
 
-from host import DEVICES, NODES
+from host import DEVICES, NODES, egm_links
 
 OF_DEVICES = ('vendor', 'device', 'class', 'numa_node', 'driver',
               'iommu_group')
@@ -30,7 +30,8 @@ def save(root, path):
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode='w') as tar:
         for address in sorted(os.listdir(os.path.join(root, DEVICES))):
-            for name in OF_DEVICES:
+            links = egm_links(os.path.join(root, DEVICES, address))
+            for name in (*OF_DEVICES, *links):
                 _add(tar, root, f'{DEVICES}/{address}/{name}')
         for name in OF_NODES:
             _add(tar, root, f'{NODES}/{name}')
