@@ -9,7 +9,11 @@ from plan import BUSES, FIRST_BUS, check_total, plan
 from removal import OURS, RECORD, had, strip
 from xml_text import Element
 
-CELLS_SINCE = 12            # the libvirt that knows cells without memory
+# libvirt's versions: the first that passes through what another driver than
+# vfio-pci has, binds that driver itself, and knows cells without memory
+OLDEST, BINDS_SINCE, CELLS_SINCE = (9, 7), (10, 0), (12, 0)
+NEWEST = CELLS_SINCE
+OTHER_QEMU = ('', '/usr/bin/qemu-system-aarch64')   # without the object
 DEFAULT_DISTANCE = 20       # between two nodes, QEMU's and libvirt's
 
 
@@ -24,6 +28,8 @@ def _chosen(guest, host, asked, memory):
         raise Mistake('the domain has no <hostdev> that is known to be a GPU '
                       'with coherent memory; --hostdev and --gpu-mem take others')
     for hostdev, _ in found:
+        if [one.source for one, _ in found].count(hostdev.source) > 1:
+            raise Mistake(f'{hostdev.source} is in two <hostdev>: take one out')
         if hostdev.alias and not hostdev.alias.startswith('ua-'):
             raise Mistake(
                 f'{hostdev.source}: libvirt drops the alias {hostdev.alias}: '
@@ -231,9 +237,10 @@ class _Additions:
             hostdev.element.added.append(self._address(bus))
         elif not self._guest.has_reserve(hostdev.bus):
             self._made.notes.append(
-                f'{hostdev.source} keeps its <address>, without room reserved '
-                'for its memory (pref64-reserve): take the <address> out, and it '
-                'gets a port of its own')
+                f'{hostdev.source} keeps its place in the guest, which has no '
+                'room reserved for its memory (pref64-reserve): take the '
+                "<address type='pci'> out, which is not that of <source>, and it "
+                'gets a port near its node')
         if hostdev.alias not in self._guest.objects:
             self._argument('-object', f'{OBJECT},id={OURS}mem{index},devid='
                            f'{alias},nodeset={place.nodes[0]}-{place.nodes[-1]}')
@@ -265,8 +272,31 @@ class _Additions:
         return port
 
 
+def _notes(guest, chosen, version):
+    """What libvirt and QEMU must be, and what looks wrong."""
+    if version is None:
+        yield ('this is for libvirt 12: if "virsh --version" says less, give it '
+               'as --libvirt')
+    if guest.root.first('devices', 'emulator').text in OTHER_QEMU:
+        yield 'its <emulator> must be a QEMU that has nvidia-gpu-mem-acpi'
+    for hostdev, gpu in chosen:
+        if (version or NEWEST) < BINDS_SINCE and (
+                hostdev.element.get('managed') == 'yes'):
+            yield (f"{gpu.address}: libvirt before 10.0 binds vfio-pci: bind "
+                   f"{DRIVER}, and write managed='no'")
+    for devid in {*guest.objects} - {one.alias for one in guest.hostdevs}:
+        yield (f'object {guest.objects[devid][0]}: no <hostdev> has the alias '
+               f'{devid}')
+
+
 def apply(guest, host, names, memory, nodes, version):
     """The domain with all that its GPUs need, and notes."""
+    if guest.root.find('features', 'acpi') is None:
+        raise Mistake('the domain has no <acpi/> in <features>: without it the '
+                      'guest is told of no nodes')
+    if (version or NEWEST) < OLDEST:
+        raise Mistake("libvirt before 9.7 can't pass a GPU through with "
+                      f'{DRIVER}: take a newer one, or "qemu-gpu-mem args"')
     asked = {*_asked(guest, host, names), *had(guest)}
     guest = Guest(strip(guest))
     chosen = _chosen(guest, host, asked, memory)
@@ -279,7 +309,7 @@ def apply(guest, host, names, memory, nodes, version):
         (gpu, hostdev.nodes, _take(buses, 'bus number')
          if hostdev.source in asked and not hostdev.placed else None)
         for hostdev, gpu in chosen], guest.host_nodes(host), first, nodes)
-    additions = _Additions(guest, made, version >= CELLS_SINCE)
+    additions = _Additions(guest, made, (version or NEWEST) >= CELLS_SINCE)
     additions.add([hostdev if hostdev.source in asked else None
                    for hostdev, _ in chosen])
-    return guest.text.changed(), made.notes
+    return guest.text.changed(), [*_notes(guest, chosen, version), *made.notes]

@@ -96,8 +96,8 @@ class Host:
         if not ADDRESS.fullmatch(address):
             raise Mistake(f'{address} is no address: write it as 0009:01:00.0')
         if not self.has(address):
-            raise Mistake(f'{address}: there is no such PCI device; '
-                          '"qemu-gpu-mem show" lists the GPUs that there are')
+            raise Mistake(f'{address}: this host has no such PCI device; '
+                          '"qemu-gpu-mem show" lists its GPUs')
         device = self._read(DEVICES, address, 'device')
         name, known = MODELS.get(
             device if address in self._nvidia_gpus() else None, (device, None))

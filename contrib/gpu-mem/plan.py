@@ -81,8 +81,9 @@ def plan(host, wanted, cpu_nodes, first, nodes):
             first += nodes
         places.append(Place(gpu, own, near, bus))
     if first > DEBIAN_NODES:
-        notes.insert(0, f"the guest's kernel must know {first} nodes "
-                     f"(CONFIG_NODES_SHIFT); Debian's knows {DEBIAN_NODES}")
+        notes.insert(0, f"the guest has {first} nodes: Debian's arm64 kernels "
+                     f'know {DEBIAN_NODES}, and ignore all if there are more; '
+                     'take another kernel, or fewer by --nodes')
     return Plan(places, _distances(host, places, cpu_nodes, notes), notes)
 
 
@@ -93,9 +94,11 @@ def _missing(gpu, near):
     if not gpu.has_iommu:
         yield (f'{gpu.address} has no IOMMU group: switch the IOMMU on in the '
                "host's firmware")
-    if near is None:
-        yield (f"{gpu.address}: which of the guest's nodes it is near is not "
-               'known')
+    if gpu.node is None:
+        yield f'{gpu.address}: which node it is near is not known'
+    elif near is None:
+        yield (f"{gpu.address} is near the host's node {gpu.node}: none of the "
+               "guest's nodes with CPUs stands for that")
 
 
 def _distances(host, places, cpu_nodes, notes):
@@ -109,8 +112,9 @@ def _distances(host, places, cpu_nodes, notes):
     for place in places:
         of_memory = host.memory_nodes(place.gpu)
         if len(of_memory) < len(place.nodes):
-            notes.append(f"no distances: the host's nodes of the memory of "
-                         f'{place.gpu.address} are not known')
+            notes.append(
+                f'no distances: of the {len(place.nodes)} nodes of '
+                f'{place.gpu.address} only {len(of_memory)} are known on the host')
             return {}
         stand_for.update(zip(place.nodes, of_memory))
     return {(src, dst): max(11 if src != dst else 10,

@@ -53,8 +53,8 @@ WRONG = (
      '--inactive" prints'),
     ('', 'aarch64', 'x86_64', 'its machine is x86_64 virt: GPUs with coherent '
      'memory need aarch64 virt'),
-    ('', '0x0009', '0x000a', '000a:01:00.0: there is no such PCI device; '
-     '"qemu-gpu-mem show" lists the GPUs that there are'),
+    ('', '0x0009', '0x000a', '000a:01:00.0: this host has no such PCI device; '
+     '"qemu-gpu-mem show" lists its GPUs'),
     ('', "domain='0x0009' bus='0x01'", "domain='0' bus='0'",
      'the domain has no <hostdev> that is known to be a GPU with coherent '
      'memory; --hostdev and --gpu-mem take others'),
@@ -67,6 +67,13 @@ WRONG = (
      'are 129, but QEMU has 128: take fewer by --nodes'),
     ('', HOSTDEV, "<alias name='hostdev0'/>", '0009:01:00.0: libvirt drops the '
      'alias hostdev0: call it ua-hostdev0, or take it out'),
+    ('', '<acpi/>', '', 'the domain has no <acpi/> in <features>: without it the '
+     'guest is told of no nodes'),
+    ('--libvirt 9.0.0', '', '', "libvirt before 9.7 can't pass a GPU through "
+     'with nvgrace_gpu_vfio_pci: take a newer one, or "qemu-gpu-mem args"'),
+    ('', '</devices>', "<hostdev type='pci'><source><address domain='9' "
+     "bus='1'/></source></hostdev></devices>",
+     '0009:01:00.0 is in two <hostdev>: take one out'),
     ('', HOSTDEV, "<acpi nodeset='0-7'/>", '0009:01:00.0 has nodes that the '
      'domain has not: give it a <cell> for each, or leave them out'),
     ('', HOSTDEV, "<acpi nodeset='0,2'/>", '<acpi> of a <hostdev> has the nodes '

@@ -119,7 +119,7 @@ class Planned(Case):
             [os.path.join(TOP, 'contrib', 'gpu-mem', 'qemu-gpu-mem'), 'domain',
              '--sysfs', os.path.join(TOP, 'tests', 'gpu-mem', 'sysfs',
                                      'four-gpus'),
-             '--libvirt', '9' if older else '12', *options],
+             '--libvirt', '9.7' if older else '12', *options],
             input=text, text=True, capture_output=True, check=False)
         if done.returncode:
             raise Failure(done.stderr)
