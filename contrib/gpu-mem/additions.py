@@ -3,11 +3,11 @@
 
 import dataclasses
 
-from guest import OBJECT, QEMU, Guest, number
+from guest import OBJECT, Guest, number
 from host import DRIVER, GIB, Mistake
 from plan import BUSES, FIRST_BUS, check_total, plan
-from removal import OURS, RECORD, had, strip
-from xml_text import Element
+from removal import OURS, had, strip
+from xml_text import QEMU, RECORD, Element
 
 # libvirt's versions: the first that passes through what another driver than
 # vfio-pci has, binds that driver itself, and knows cells without memory
@@ -24,19 +24,22 @@ def _chosen(guest, host, asked, memory):
     found = [_bound(hostdev, host.gpu(hostdev.source, memory))
              for hostdev in guest.hostdevs
              if hostdev.source in asked or hostdev.alias in guest.objects]
-    if not found:
-        raise Mistake('the domain has no <hostdev> that is known to be a GPU '
-                      'with coherent memory; --hostdev and --gpu-mem take others')
+    taken = {*guest.with_cpus}
     for hostdev, _ in found:
+        nodes = {*(hostdev.nodes or ())}
         if [one.source for one, _ in found].count(hostdev.source) > 1:
             raise Mistake(f'{hostdev.source} is in two <hostdev>: take one out')
         if hostdev.alias and not hostdev.alias.startswith('ua-'):
             raise Mistake(
                 f'{hostdev.source}: libvirt drops the alias {hostdev.alias}: '
                 f'call it ua-{hostdev.alias}, or take it out')
-        if not {*(hostdev.nodes or ())} <= {*guest.nodes}:
+        if not nodes <= {*guest.nodes}:
             raise Mistake(f'{hostdev.source} has nodes that the domain has not: '
                           'give it a <cell> for each, or leave them out')
+        if nodes & taken:
+            raise Mistake(f'{hostdev.source} has nodes that have CPUs, or are '
+                          "another GPU's: give it nodes of its own")
+        taken |= nodes
     return found
 
 
@@ -88,26 +91,20 @@ class _Additions:
                            for node in place.nodes}
         self._nodes = range(max(len(guest.nodes), *(
             place.nodes.stop for place in made.places)))
-        self._prefix = guest.root.prefixes.get(QEMU)
         self._indexes = guest.free_indexes()
 
-    def _within(self, parent, name, namespace=None):
+    @staticmethod
+    def _within(parent, name):
         """The element with this name, a new one if there is none."""
-        if namespace and not self._prefix:
-            self._prefix, self._record['prefix'] = 'qemu', 'qemu'
-            self._guest.text.declare('qemu', namespace)
-        new = f'{self._prefix}:{name}' if namespace else name
-        found = parent.find(f'{namespace} {name}' if namespace else name) or next(
-            (one for one in parent.added if one.name == new), None)
+        found = parent.find(name)
         if not found:
-            found = Element(new)
+            found = Element(name)
             parent.added.append(found)
         return found
 
     def _argument(self, option, value):
-        line = self._within(self._root, 'commandline', QEMU)
-        line.added += [Element(f'{self._prefix}:arg', {'value': word})
-                       for word in (option, value)]
+        self._within(self._root, f'{QEMU} commandline').added += [
+            Element(f'{QEMU} arg', {'value': word}) for word in (option, value)]
 
     def add(self, hostdevs):
         self._add_nodes()
@@ -119,9 +116,9 @@ class _Additions:
         for index, hostdev in enumerate(hostdevs):
             if hostdev:
                 self._add_gpu(index, hostdev, self._made.places[index])
-        if self._record:
-            self._within(self._root, 'metadata').added.append(Element(
-                'gpu-mem:added', {'xmlns:gpu-mem': RECORD, **self._record}))
+        if any(one.added for one in self._root.walk()):
+            self._within(self._root, 'metadata').added.append(
+                Element(f'{RECORD} added', self._record))
 
     # --- nodes and their distances ---
 
@@ -155,8 +152,7 @@ class _Additions:
 
     def _missing_distances(self):
         """Pairs that the user gave no distance, and the host's if it is known."""
-        given = {pair for _, pair in [*self._guest.siblings(),
-                                      *self._guest.distance_arguments()]}
+        given = {pair for _, pair, _ in self._guest.distances()}
         for pair in given:
             if not {*pair} <= {*self._guest.nodes}:
                 raise Mistake('the domain gives a distance between {} and {}: it '
@@ -184,16 +180,19 @@ class _Additions:
     def _add_distance_arguments(self):
         """QEMU wants all pairs, or none; libvirt gives those of its cells."""
         missing = dict(self._missing_distances())
-        by_libvirt = any(self._guest.siblings())
-        if not (by_libvirt or any(self._guest.distance_arguments())
-                or {*missing.values()} - {None, DEFAULT_DISTANCE}):
+        given = {(pair, value) for _, pair, value in self._guest.distances()}
+        if not given and not {*missing.values()} - {None, DEFAULT_DISTANCE}:
             return
+        by_libvirt = any(cell.all('distances', 'sibling')
+                         for cell in self._guest.cells.values())
+        # If they differ for the two directions of a pair, it wants both of all
+        directions = 2 if len(given) > len(dict(given)) else 1
         for pair, value in missing.items():
             if by_libvirt and not {*pair} - {*self._guest.cells}:
                 continue
             value = value or DEFAULT_DISTANCE
-            self._argument('-numa', 'dist,src={},dst={},val={}'.format(
-                *pair, value))
+            for src, dst in (pair, pair[::-1])[:directions]:
+                self._argument('-numa', f'dist,src={src},dst={dst},val={value}')
             self._note_distance(pair, value)
 
     # --- PCI ---
@@ -262,12 +261,11 @@ class _Additions:
         self._add_controller(
             port, 'pcie-root-port',
             Element('alias', {'name': f'{OURS}port{index}'}), self._address(pxb))
-        override = self._within(self._root, 'override', QEMU)
-        qemu = self._prefix
-        override.added.append(Element(
-            f'{qemu}:device', {'alias': f'{OURS}port{index}'},
-            [Element(f'{qemu}:frontend', {}, [Element(
-                f'{qemu}:property', {'name': 'pref64-reserve', 'type': 'unsigned',
+        self._within(self._root, f'{QEMU} override').added.append(Element(
+            f'{QEMU} device', {'alias': f'{OURS}port{index}'},
+            [Element(f'{QEMU} frontend', {}, [Element(
+                f'{QEMU} property', {'name': 'pref64-reserve',
+                                     'type': 'unsigned',
                                      'value': place.reserve})])]))
         return port
 
@@ -298,8 +296,15 @@ def apply(guest, host, names, memory, nodes, version):
         raise Mistake("libvirt before 9.7 can't pass a GPU through with "
                       f'{DRIVER}: take a newer one, or "qemu-gpu-mem args"')
     asked = {*_asked(guest, host, names), *had(guest)}
-    guest = Guest(strip(guest))
+    data, before = strip(guest), guest.text.data
+    guest = Guest(data, 'without those added for GPUs, the domain')
     chosen = _chosen(guest, host, asked, memory)
+    if not chosen:
+        if data != before:
+            return data, ['the domain has no GPU any more: what was added for '
+                          'GPUs is taken out']
+        raise Mistake('the domain has no <hostdev> that is known to be a GPU '
+                      'with coherent memory; --hostdev and --gpu-mem take others')
     first = len(guest.nodes) or 1
     new = sum(hostdev.nodes is None for hostdev, _ in chosen)
     check_total(first + nodes * new, f'{first} nodes of the domain and {nodes} '

@@ -6,9 +6,8 @@ import json
 import re
 
 from host import Mistake, node_list
-from xml_text import Element, Text
+from xml_text import QEMU, Element, Text
 
-QEMU = 'http://libvirt.org/schemas/domain/qemu/1.0'
 OBJECT = 'nvidia-gpu-mem-acpi'
 UNITS = {'': 0, 'K': 10, 'M': 20, 'G': 30, 'T': 40, 'P': 50, 'E': 60}
 
@@ -22,12 +21,15 @@ def number(text, what):
 
 
 def size(text, unit, what):
-    """Bytes of a size such as 2T, or in a unit such as KiB."""
-    found = re.fullmatch(r'(\w+?)([KMGTPE]?)(i?B|bytes)?', text.strip() + unit,
-                         re.IGNORECASE)
+    """Bytes of a size such as 2T, or in a unit such as KiB.
+
+    With iB as the unit, the text must have one.
+    """
+    found = re.fullmatch(r'(0x[\da-f]+|\d+)(?:([KMGTPE])(i?B)?|B|bytes)?',
+                         text.strip() + unit, re.IGNORECASE)
     if not found:
-        raise Mistake(f"{what} is '{text}': write a size there")
-    return number(found[1], what) << UNITS[found[2].upper()]
+        raise Mistake(f"{what} is '{text}': write a size there, such as 96G")
+    return number(found[1], what) << UNITS[(found[2] or '').upper()]
 
 
 def consecutive(numbers, first, what):
@@ -42,9 +44,10 @@ def consecutive(numbers, first, what):
 def nodes_of(parts, what):
     """Of what a list of nodes is made of, such as 2-5 and 6."""
     text = ','.join(map(str, parts))
-    if not re.fullmatch(r'\d+(-\d+)?(,\d+(-\d+)?)*', text):
+    nodes = re.fullmatch(r'\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*',
+                         text) and node_list(text)
+    if not nodes:
         raise Mistake(f"{what} has the nodes '{text}': write them as 2-9")
-    nodes = node_list(text)
     return consecutive(nodes, min(nodes), what)
 
 
@@ -91,7 +94,7 @@ class Hostdev:
 
 
 class Guest:
-    def __init__(self, data):
+    def __init__(self, data, what='the domain'):
         self.text = Text(data)
         self.root = self.text.root
         self._check_machine()
@@ -104,8 +107,12 @@ class Guest:
         self.cells = dict(zip(ids, cells))
         self.node_arguments = {argument.number('nodeid'): argument
                                for argument in self.numa('node')}
-        self.nodes = consecutive([*ids, *self.node_arguments], 0,
-                                 'the domain')
+        self.nodes = consecutive([*ids, *self.node_arguments], 0, what)
+        # libvirt gives node 0 all CPUs if no cell has any
+        self.with_cpus = sorted(
+            [node for node, cell in self.cells.items() if cell.get('cpus')] +
+            [node for node, argument in self.node_arguments.items()
+             if 'cpus' in argument.keys('type')]) or [0]
         self.objects = self._objects()
         self.controllers = {
             number(one.get('index', '0'), 'index of a <controller>'): one
@@ -114,12 +121,14 @@ class Guest:
                 one.get('index') or one.get('model') == 'pcie-root')}
         self.hostdevs = [self._hostdev(one) for one in
                          self.root.all('devices', 'hostdev')
-                         if one.get('type') == 'pci']
+                         if one.get('type') == 'pci'
+                         # The guest doesn't get it
+                         and one.first('address').get('type') != 'unassigned']
 
     def _check_machine(self):
         if self.root.name != 'domain':
             raise Mistake(f'<{self.root.name}> is no <domain>: give what '
-                          '"virsh dumpxml --inactive" prints')
+                          '"virsh dumpxml --inactive --security-info" prints')
         kind = self.root.first('os', 'type')
         arch = kind.get('arch', 'aarch64')
         machine = kind.get('machine', 'virt')
@@ -132,7 +141,7 @@ class Guest:
     def _arguments(self):
         words = iter(self.root.all(f'{QEMU} commandline', f'{QEMU} arg'))
         for option in words:
-            name = option.get('value')
+            name = re.sub('^--', '-', option.get('value'))
             if name in ('-numa', '-object', '-machine', '-M'):
                 value = next(words, Element('arg'))
                 yield Argument(name, value.get('value'), (option, value))
@@ -161,31 +170,25 @@ class Guest:
                  one.get('nodeset')
                  for one in self.root.all('numatune', 'memnode')}
         memory = self.root.first('numatune', 'memory').get('nodeset')
-        with_cpus = [node for node, cell in sorted(self.cells.items())
-                     if cell.get('cpus')]
-        if not self.nodes:
-            with_cpus = [0]     # of the one that there will be
-        by_order = dict(zip(with_cpus, host.cpu_nodes()))
         found = {}
-        for node in with_cpus:
+        for node in self.with_cpus:
             names = bound.get(node, memory)
             found[node] = (int(names) if names.isdecimal()
-                           and int(names) in host.nodes()
-                           else by_order.get(node))
-        return found
+                           and int(names) in host.nodes() else None)
+        left = (node for node in host.cpu_nodes()
+                if node not in {*found.values()})
+        return {node: next(left, None) if of_host is None else of_host
+                for node, of_host in found.items()}
 
-    def siblings(self):
-        """Each <sibling>, with its pair of nodes."""
+    def distances(self):
+        """The elements of each, its two nodes in order, and its value."""
         for node, cell in self.cells.items():
             for one in cell.all('distances', 'sibling'):
-                yield one, tuple(sorted((
-                    node, number(one.get('id'), 'id of a <sibling>'))))
-
-    def distance_arguments(self):
-        """Each -numa dist, with its pair of nodes."""
+                other = number(one.get('id'), 'id of a <sibling>')
+                yield [one], tuple(sorted((node, other))), one.get('value')
         for argument in self.numa('dist'):
-            yield argument, tuple(sorted((argument.number('src'),
-                                          argument.number('dst'))))
+            src, dst, value = map(argument.number, ('src', 'dst', 'val'))
+            yield argument.elements, tuple(sorted((src, dst))), str(value)
 
     # --- PCI ---
 

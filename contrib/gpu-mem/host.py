@@ -101,7 +101,7 @@ class Host:
         device = self._read(DEVICES, address, 'device')
         name, known = MODELS.get(
             device if address in self._nvidia_gpus() else None, (device, None))
-        if not memory and not known:
+        if not (known if memory is None else memory):
             raise Mistake(
                 f'{address} is not known to be a GPU with coherent memory; '
                 'if it is one, give the size of the memory by --gpu-mem')
@@ -126,14 +126,11 @@ class Host:
         return node_list(self._read(NODES, 'has_cpu'))
 
     def distance(self, src, dst):
-        """As the host has it, but 11 at least between two nodes."""
-        if src == dst:
-            return 10
         rows = dict(zip(self.nodes(), map(int, self._read(
             NODES, f'node{src}', 'distance').split())))
         if dst not in rows:
             raise Mistake(f'{NODES}/node{src} gives no distance to node {dst}')
-        return max(11, rows[dst])
+        return rows[dst]
 
     def memory_nodes(self, gpu):
         """The host's nodes of a GPU's memory, as far as sysfs tells.

@@ -117,6 +117,7 @@ def _distances(host, places, cpu_nodes, notes):
                 f'{place.gpu.address} only {len(of_memory)} are known on the host')
             return {}
         stand_for.update(zip(place.nodes, of_memory))
-    return {(src, dst): max(11 if src != dst else 10,
-                            host.distance(stand_for[src], stand_for[dst]))
+    # Two of the guest's nodes may stand for one of the host's
+    return {(src, dst): 10 if src == dst else max(
+                11, host.distance(stand_for[src], stand_for[dst]))
             for src in stand_for for dst in stand_for}

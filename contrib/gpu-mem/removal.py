@@ -4,52 +4,44 @@
 What has a name is known by it.  What has none is recorded in <metadata>.
 """
 
-from guest import QEMU, number, size
+from guest import number, size
 from host import Mistake, node_list
-from xml_text import Text
+from xml_text import QEMU, RECORD
 
 OURS = 'ua-gpu-mem-'        # how our names begin; libvirt keeps those with ua-
-RECORD = 'urn:qemu-gpu-mem'
 
 
-def _is_empty(cell):
+def _is_as_made(node, cell):
+    """Node 0 is only recorded if it was made with all CPUs and all memory."""
+    if node == 0:
+        return {*cell.attributes} == {'id', 'cpus', 'memory', 'unit'} and (
+            {one.name for one in cell.children} <= {'distances'})
     return not cell.get('cpus') and not number(cell.get('memory', '0'),
                                                'memory of a <cell>')
 
 
 def _our_nodes(guest, record):
-    """Those recorded, without what was made of them since.
-
-    Node 0 is only among them if it has all CPUs.
-    """
+    """Those recorded, without what was made of them since."""
     for node in node_list(record.get('nodes')):
         argument, cell = guest.node_arguments.get(node), guest.cells.get(node)
         if argument and len(argument.keys('type')) == 2 or cell and (
-                _is_empty(cell) or node == 0):
+                _is_as_made(node, cell)):
             yield node
 
 
 def _our_distances(guest, nodes, record):
     recorded = dict(one.split('=') for one in record.get('distances').split())
-
-    def is_ours(pair, value):
-        return nodes & {*pair} or recorded.get('-'.join(map(str, pair))) == value
-
-    for argument, pair in guest.distance_arguments():
-        if is_ours(pair, str(argument.number('val'))):
-            yield from argument.elements
-    for sibling, pair in guest.siblings():
-        if is_ours(pair, sibling.get('value')):
-            yield sibling
+    for elements, pair, value in guest.distances():
+        if nodes & {*pair} or recorded.get('{}-{}'.format(*pair)) == value:
+            yield from elements
 
 
 def _our_window(guest, record):
     given = record.get('window')
     hole, root = guest.root_hole(), guest.controllers.get(0)
-    if hole and given == str(guest.window()):
-        yield hole
-    if record.get('root') and root and root.children in (
-            [], [hole] if given else []):
+    ours = [hole] if hole and given == str(guest.window()) else []
+    yield from ours
+    if record.get('root') and root and root.children == ours:
         yield root
     for argument, value in guest.window_arguments():
         if given == str(size(value, '', argument)) and (
@@ -68,9 +60,16 @@ def _ours(guest, record):
             yield from guest.node_arguments[node].elements
     yield from _our_distances(guest, nodes, record)
     yield from _our_window(guest, record)
-    for one in guest.controllers.values():
-        if guest.alias(one).startswith(OURS):
-            yield one
+    for hostdev in guest.hostdevs:
+        if _is_on_ours(guest, hostdev):
+            yield hostdev.element.find('address')
+
+
+def _named(guest):
+    """The elements with names of ours."""
+    for device in guest.root.first('devices').children:
+        if guest.alias(device).startswith(OURS):
+            yield device if device.name == 'controller' else device.find('alias')
     for one in guest.root.all(f'{QEMU} override', f'{QEMU} device'):
         if one.get('alias').startswith(OURS):
             yield one
@@ -78,11 +77,6 @@ def _ours(guest, record):
         name = str(argument.keys('qom-type').get('id', [''])[0])
         if argument.option == '-object' and name.startswith(OURS):
             yield from argument.elements
-    for hostdev in guest.hostdevs:
-        if hostdev.alias.startswith(OURS):
-            yield hostdev.element.find('alias')
-        if _is_on_ours(guest, hostdev):
-            yield hostdev.element.find('address')
 
 
 def _is_on_ours(guest, hostdev):
@@ -99,9 +93,13 @@ def had(guest):
 
 def strip(guest):
     """The domain as it was before."""
-    record = guest.root.first('metadata', f'{RECORD} added')
+    record = guest.root.find('metadata', f'{RECORD} added')
+    gone = list(_named(guest))
+    if gone and not record:
+        raise Mistake('<gpu-mem:added> is no longer in <metadata>: take out by '
+                      f'hand what has a name with {OURS}, and the nodes of GPUs')
     try:
-        gone = list(_ours(guest, record))
+        gone += _ours(guest, record) if record else []
     except ValueError:
         raise Mistake('what is recorded in <metadata> was changed: take '
                       '<gpu-mem:added> out, and what it is about') from None
@@ -114,10 +112,4 @@ def strip(guest):
                 for one in distances.children):
             for one in distances.children:
                 one.gone = True
-    data = guest.text.changed()
-    text = Text(data)
-    if record.get('prefix') and not any(one.name.startswith(QEMU)
-                                       for one in text.root.walk()):
-        text.undeclare('qemu', QEMU)
-        data = text.changed()
-    return data
+    return guest.text.changed()

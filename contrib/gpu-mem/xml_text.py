@@ -9,14 +9,17 @@ from host import Mistake
 
 START_TAG = re.compile(rb'<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|\'[^\']*\'))*'
                        rb'\s*/?>')
+COMMENTS = re.compile(rb'(?:[ \t]*<!--.*?-->)*', re.DOTALL)
 SPACE = b' \t\r\n'
+QEMU = 'http://libvirt.org/schemas/domain/qemu/1.0'
+RECORD = 'urn:qemu-gpu-mem'
+PREFIXES = {QEMU: 'qemu', RECORD: 'gpu-mem'}    # if the text has no other
 
 
 class Element:
     """One of the text, or a new one.
 
-    In the text a name has its namespace before it, and a blank; a new name is
-    what is to be written.
+    A name has its namespace before it, and a blank.
     """
 
     def __init__(self, name, attributes=None, children=(), text=''):
@@ -24,13 +27,14 @@ class Element:
         self.children, self.text = list(children), text
         self.added = []         # new ones, to come after the children
         self.gone = False       # to be taken out
-        self.prefixes = {}      # by namespace, where they are declared
+        self.prefixes = {}      # by namespace, all that hold in it
 
     def all(self, *path):
         """Those at a path of names."""
         found = [self]
         for name in path:
-            found = [child for element in found for child in element.children
+            found = [child for element in found
+                     for child in [*element.children, *element.added]
                      if child.name == name]
         return found
 
@@ -52,11 +56,11 @@ class Element:
 
 class Text:
     def __init__(self, data):
-        self._data, self._open, self.root = data, [], None
+        self.data, self._open, self.root = data, [], None
         # Of UTF-16 the offsets would be of no use
         if b'\0' in data:
             raise Mistake('this is no XML in UTF-8')
-        self._prefixes, self._declared = {}, []
+        self._prefixes = {}
         self._parser = parser = expat.ParserCreate(namespace_separator=' ')
         parser.StartNamespaceDeclHandler = self._declare
         parser.StartElementHandler = self._start
@@ -73,14 +77,16 @@ class Text:
     def _start(self, name, attributes):
         element = Element(name, attributes)
         element.start = self._parser.CurrentByteIndex
-        tag = START_TAG.match(self._data, element.start)
+        tag = START_TAG.match(self.data, element.start)
         if not tag:
             raise Mistake('elements from an entity are not understood: write '
                           'them out, as "xmllint --noent" does')
         element.inner = element.end = tag.end()
         element.prefixes, self._prefixes = self._prefixes, {}
         if self._open:
-            self._open[-1].children.append(element)
+            above = self._open[-1]
+            above.children.append(element)
+            element.prefixes = {**above.prefixes, **element.prefixes}
         else:
             self.root = element
         self._open.append(element)
@@ -90,40 +96,49 @@ class Text:
         element.inner_end = element.end
         if not self._is_empty_tag(element):
             element.inner_end = self._parser.CurrentByteIndex
-            element.end = self._data.index(b'>', element.inner_end) + 1
+            element.end = self.data.index(b'>', element.inner_end) + 1
 
     def _characters(self, text):
         self._open[-1].text += text
 
     def _is_empty_tag(self, element):
-        return self._data[element.inner - 2:element.inner] == b'/>'
+        return self.data[element.inner - 2:element.inner] == b'/>'
 
     # --- what is written ---
 
     def _indent(self, element):
         """The end of line and the blanks before an element, if it has a line."""
-        line = self._data.rfind(b'\n', 0, element.start)
-        line -= self._data[line - 1:line] == b'\r'
-        before = self._data[max(line, 0):element.start]
+        line = self.data.rfind(b'\n', 0, element.start)
+        line -= self.data[line - 1:line] == b'\r'
+        before = self.data[max(line, 0):element.start]
         return before if before[:1] in b'\r\n' and not before.strip() else b''
+
+    def _indent_of_children(self, element):
+        return next(filter(None, map(self._indent, element.children)), b'')
 
     def _indent_within(self, element):
         if element.children:
-            return self._indent(element.children[0])
+            return self._indent_of_children(element)
         own = self._indent(element)
         return own and own + self._unit()
 
     def _unit(self):
-        return self._indent(self.root.children[0]).lstrip(b'\r\n')
+        return self._indent_of_children(self.root).lstrip(b'\r\n')
 
-    def _write(self, element, indent):
-        """A new element."""
+    def _write(self, element, indent, prefixes):
+        """A new element.  It declares its namespace if nothing around it does."""
+        (namespace, _, tag), declared = element.name.rpartition(' '), {}
+        if namespace and namespace not in prefixes:
+            prefixes = {**prefixes, namespace: PREFIXES[namespace]}
+            declared = {f'xmlns:{PREFIXES[namespace]}': namespace}
+        if prefix := prefixes.get(namespace):
+            tag = f'{prefix}:{tag}'
         attributes = ''.join(
             f" {name}='{escape(str(value), {chr(39): '&apos;'})}'"
-            for name, value in element.attributes.items())
-        begin, end = f'<{element.name}{attributes}', f'</{element.name}>'
+            for name, value in {**declared, **element.attributes}.items())
+        begin, end = f'<{tag}{attributes}', f'</{tag}>'
         inner = b''.join(
-            self._write(child, indent and indent + self._unit())
+            self._write(child, indent and indent + self._unit(), prefixes)
             for child in [*element.children, *element.added])
         inner = inner + indent if inner else str(element.text).encode()
         return indent + (begin.encode('ascii', 'xmlcharrefreplace') + (
@@ -136,9 +151,9 @@ class Text:
             return False
         at, between = element.inner, b''
         for child in element.children:
-            between += self._data[at:child.start]
+            between += self.data[at:child.start]
             at = child.end
-        return not (between + self._data[at:element.inner_end]).strip(SPACE)
+        return not (between + self.data[at:element.inner_end]).strip(SPACE)
 
     def _changes(self, element):
         """Each the first byte, the one after the last, and the new ones."""
@@ -148,36 +163,28 @@ class Text:
         bare = self._is_bare(element)
         element.gone |= bare and not element.attributes
         if element.gone:
-            before = self._data[:element.start].rstrip(SPACE)
+            before = self.data[:element.start].rstrip(SPACE)
             return [(len(before), element.end, b'')]
         if bare:
             return [(element.inner - 1, element.end, b'/>')]
         if not element.added:
             return inner
         indent = self._indent_within(element)
-        new = b''.join(self._write(child, indent) for child in element.added)
+        new = b''.join(self._write(child, indent, element.prefixes)
+                       for child in element.added)
         if self._is_empty_tag(element):
-            name = re.match(rb'<([^\s/>]+)', self._data[element.start:])[1]
+            name = re.match(rb'<([^\s/>]+)', self.data[element.start:])[1]
             return [(element.inner - 2, element.inner, b'>' + new +
                      self._indent(element) + b'</' + name + b'>')]
         at = element.children[-1].end if element.children else element.inner
+        # A comment stays with what it is about
+        at = COMMENTS.match(self.data, at).end()
         return [*inner, (at, at, new)]
-
-    def declare(self, prefix, namespace):
-        """In the start tag of the root."""
-        at = self.root.inner - 1
-        self._declared = [(at, at, f" xmlns:{prefix}='{namespace}'".encode())]
-
-    def undeclare(self, prefix, namespace):
-        tag = self._data[:self.root.inner]
-        found = re.compile(rf"""\s+xmlns:{prefix}\s*=\s*['"]{namespace}['"]"""
-                           .encode()).search(tag, self.root.start)
-        self._declared = [(*found.span(), b'')] if found else []
 
     def changed(self):
         """The text with all changes."""
         made, at = b'', 0
-        for start, end, new in [*self._declared, *self._changes(self.root)]:
-            made += self._data[at:start] + new
+        for start, end, new in self._changes(self.root):
+            made += self.data[at:start] + new
             at = end
-        return made + self._data[at:]
+        return made + self.data[at:]

@@ -4,7 +4,8 @@
 
 A case is a pair of files in cases/: NAME.args, and NAME.out with the status and
 what is said.  --update writes the second ones anew.  What "domain" makes of an XML
-file is also given to it again, and taken out again.
+file is also given to it again, and taken out again.  What is a line or two of a
+domain has a row here.
 """
 
 import argparse
@@ -34,10 +35,11 @@ PROGRAM = os.path.join(TOP, 'contrib', 'gpu-mem', 'qemu-gpu-mem')
 CPU = "<cpu mode='host-passthrough'/>"
 END = '</domain>'
 HOSTDEV = "<rom bar='off'/>"
+QEMU = 'http://libvirt.org/schemas/domain/qemu/1.0'
 
 
 def qemu_args(*words):
-    return ("<commandline xmlns='http://libvirt.org/schemas/domain/qemu/1.0'>" +
+    return (f"<commandline xmlns='{QEMU}'>" +
             ''.join(f"<arg value='{word}'/>" for word in words) +
             '</commandline></domain>')
 
@@ -50,7 +52,7 @@ WRONG = (
      'elements from an entity are not understood: write them out, as '
      '"xmllint --noent" does'),
     ('', 'domain', 'pool', '<pool> is no <domain>: give what "virsh dumpxml '
-     '--inactive" prints'),
+     '--inactive --security-info" prints'),
     ('', 'aarch64', 'x86_64', 'its machine is x86_64 virt: GPUs with coherent '
      'memory need aarch64 virt'),
     ('', '0x0009', '0x000a', '000a:01:00.0: this host has no such PCI device; '
@@ -78,6 +80,11 @@ WRONG = (
      'domain has not: give it a <cell> for each, or leave them out'),
     ('', HOSTDEV, "<acpi nodeset='0,2'/>", '<acpi> of a <hostdev> has the nodes '
      '0,2: number them on from 0, each once'),
+    ('', HOSTDEV, "<acpi nodeset='9-2'/>", "<acpi> of a <hostdev> has the nodes "
+     "'9-2': write them as 2-9"),
+    ('', HOSTDEV, "<address type='unassigned'/>", 'the domain has no <hostdev> '
+     'that is known to be a GPU with coherent memory; --hostdev and --gpu-mem '
+     'take others'),
     ('', CPU, "<cpu><numa><cell id='0'/><cell id='2'/></numa></cpu>",
      'the domain has the nodes 0,2: number them on from 0, each once'),
     ('', '>4<', '><', "<vcpu> is '': write a number there"),
@@ -94,6 +101,63 @@ WRONG = (
         f"<controller type='pci' index='{bus}'><target busNr='{bus}'/>"
         '</controller>' for bus in range(128, 254, 8)),
      'no bus number is left for a GPU: choose fewer by --hostdev'),
+)
+
+CELLS = """<cpu><numa>
+      <cell id="0" cpus="0-1" memory="8" unit="GiB"%s
+      <cell id="1" cpus="2-3" memory="8" unit="GiB"%s
+    </numa></cpu>"""
+DISTANCE = '><distances><sibling id="%d" value="%d"/></distances></cell>'
+TWO = CELLS % ('/>', '/>')
+# From <cpu> on; the <hostdev> is in two parts, around its domain on the host
+GPU = r"(?s)<cpu[^>]*>(.*?)(<hostdev.*?)0x0009(.*?)<rom bar='off'/>(.*</hostdev>)"
+
+# What is to be so, further arguments, a pattern in domain-plain.xml and what is
+# there instead, the same for what is made of that, and part of what is said then
+ROWS = (
+    ("a larger window in the program's pcie-root stays", '--gpu-mem 512G', '', '',
+     '>2147483648<', '>4294967296<',
+     "model='pcie-root'>\n      <pcihole64 unit='KiB'>4294967296</pcihole64>"),
+    ('what is written to the only cell stays', '', '', '',
+     "memory='16'", "memory='16' memAccess='shared'",
+     "<cell id='0' cpus='0-3' memory='16' memAccess='shared' unit='GiB'/>"),
+    ('without a GPU all is taken out', '', '', '', '(?s)<hostdev.*</hostdev>', '',
+     'the domain has no GPU any more: what was added for GPUs is taken out\n'
+     "<domain type='kvm'>\n  <name>"),
+    ('a hole is left by what is taken out', '', CPU, TWO, '</numa>',
+     "<cell id='3'/></numa>", 'without those added for GPUs, the domain has the '
+     'nodes 0,1,3: number them on from 0, each once'),
+    ('names are left without a record', '', '', '', '<gpu-mem:added.*/>', '',
+     '<gpu-mem:added> is no longer in <metadata>: take out by hand what has a '
+     'name with ua-gpu-mem-, and the nodes of GPUs'),
+    ('a pair has two distances: all are given for both directions',
+     '--libvirt 11', CPU, CELLS % (DISTANCE % (1, 21), DISTANCE % (0, 31)),
+     '', '', "<qemu:arg value='dist,src=0,dst=2,val=80'/>\n"
+     "    <qemu:arg value='-numa'/>\n"
+     "    <qemu:arg value='dist,src=2,dst=0,val=80'/>"),
+    ('a cell that is not bound stands for a node to which none is', '', CPU,
+     "<numatune><memnode cellid='0' mode='strict' nodeset='1'/></numatune>" + TWO,
+     '', '', '<node>1</node>'),
+    ('node 0 has the CPUs if no cell says so', '', CPU,
+     re.sub('cpus=".*?" ', '', TWO), '', '', '<node>0</node>'),
+    ('an argument gives a node its CPUs', '', END,
+     qemu_args('-numa', 'node,nodeid=0', '-numa', 'node,nodeid=1,cpus=0-3'), '',
+     '', '<node>1</node>'),
+    ('an option may begin with two dashes; arguments are named as in the domain',
+     '', END, qemu_args('--numa', 'node,nodeid=0'), '', '',
+     "<arg value='node,nodeid=0'/><arg value='-numa'/>"),
+    ("a GPU's nodes have no CPUs", '', GPU, TWO + r"\1\g<2>0x0009\3"
+     "<acpi nodeset='1'/>\\4", '', '', '0009:01:00.0 has nodes that have CPUs, '
+     "or are another GPU's: give it nodes of its own"),
+    ('no node is that of two GPUs', '', GPU,
+     CELLS % ('/>', "/><cell id='2' memory='0'/>") + r'\1' + ''.join(
+         rf"\g<2>{at}\3<acpi nodeset='2'/>\4" for at in ('0x0009', '0x0019')),
+     '', '', "0019:01:00.0 has nodes that have CPUs, or are another GPU's"),
+    ('the first child with a line shows the indent', '', r'\n  <name>', '<name>',
+     '', '', f"\n  <qemu:override xmlns:qemu='{QEMU}'>\n    <qemu:device"),
+    ('a comment stays with what it is about', '', CPU,
+     CELLS % ('/>', '/> <!-- the second -->'), '', '',
+     " <!-- the second -->\n      <cell id='2'"),
 )
 
 
@@ -168,6 +232,29 @@ def refuses(arguments, old, new, message):
          (1, '', f'qemu-gpu-mem: {message}\n'))
 
 
+def row(arguments, old, new, old_made, new_made, message):
+    arguments = '--sysfs ../sysfs/four-gpus --libvirt 12 --nodes 1'.split() + (
+        arguments.split())
+    with open(os.path.join(CASES, 'domain-plain.xml')) as file:
+        text = changed(file.read(), old, new)
+    if old_made:
+        text = changed(domain(text.encode(), *arguments).decode(), old_made,
+                       new_made)
+    done = subprocess.run([PROGRAM, 'domain', *arguments], input=text, text=True,
+                          cwd=CASES, capture_output=True, check=False)
+    said_ = done.stderr + done.stdout
+    same('what is said', message in said_ or said_, True)
+    if not old_made and done.stdout:
+        same('left of it', domain(done.stdout.encode(), '--remove'),
+             text.encode())
+
+
+def changed(text, old, new):
+    text, times = re.subn(old, new, text)
+    same('times that it is replaced', times and 1, 1)
+    return text
+
+
 def saves():
     """what "show --save" writes is shown as the original"""
     with tempfile.TemporaryDirectory() as folder:
@@ -193,14 +280,16 @@ def main():
     made = [name for name in names if name.startswith('domain-')
             and '--remove' not in arguments_of(name)
             and said(name).startswith('status 0')]
-    tap = Tap(len(names) + len(made) + len(WRONG) + 2)
+    tap = Tap(len(names) + len(made) + len(WRONG) + len(ROWS) + 2)
     for name in names:
         tap.point(f'{name}: says what its file has', golden, name)
     for name in made:
         tap.point(f'{name}: made again it is the same, and can be taken out',
                   round_trip, name)
-    for row in WRONG:
-        tap.point(f'domain refuses: {row[-1]}', refuses, *row)
+    for wrong in WRONG:
+        tap.point(f'domain refuses: {wrong[-1]}', refuses, *wrong)
+    for what, *words in ROWS:
+        tap.point(what, row, *words)
     tap.point(later.__doc__, later)
     tap.point(saves.__doc__, saves)
     return 1 if tap.failures else 0
