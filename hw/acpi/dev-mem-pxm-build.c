@@ -24,7 +24,7 @@ void dev_mem_pxm_acpi_add_property(GPtrArray *properties, const char *name,
  * ACPI 6.5, 6.2.5 _DSD (Device Specific Data)
  * _DSD Device Properties UUID
  */
-static Aml *build_dsd(const DevMemPxmAcpi *dm, MachineState *ms)
+static Aml *build_dsd(const DevMemPxmAcpi *dm)
 {
     DevMemPxmAcpiClass *dmc = DEV_MEM_PXM_ACPI_GET_CLASS(dm);
     g_autoptr(GPtrArray) properties = g_ptr_array_new();
@@ -36,7 +36,7 @@ static Aml *build_dsd(const DevMemPxmAcpi *dm, MachineState *ms)
     dev_mem_pxm_acpi_add_property(properties, "dev-mem-pxm-count",
                                   dm->num_nodes);
     if (dmc->add_properties) {
-        dmc->add_properties(dm, ms, properties);
+        dmc->add_properties(dm, properties);
     }
     list = aml_package(properties->len);
     for (guint i = 0; i < properties->len; i++) {
@@ -64,7 +64,7 @@ void dev_mem_pxm_acpi_build_dsdt(Aml *dsdt, MachineState *ms,
         dm = DEV_MEM_PXM_ACPI(obj);
         pdev = dev_mem_pxm_acpi_device(dm, NULL);
         if (pdev) {
-            g_hash_table_insert(objects, pdev, build_dsd(dm, ms));
+            g_hash_table_insert(objects, pdev, build_dsd(dm));
         } else if (!dm->warned) {
             warn_report("%s object '%s' is without effect: its device '%s' "
                         "is gone; plug a PCI device with this id in, or "

@@ -26,7 +26,6 @@ struct NvidiaGpuMemAcpi {
  * driver takes the address from the BAR.
  */
 static void nvidia_gpu_mem_acpi_add_properties(const DevMemPxmAcpi *dm,
-                                               MachineState *ms,
                                                GPtrArray *properties)
 {
     const NvidiaGpuMemAcpi *gpu = NVIDIA_GPU_MEM_ACPI(dm);
@@ -36,6 +35,7 @@ static void nvidia_gpu_mem_acpi_add_properties(const DevMemPxmAcpi *dm,
     dev_mem_pxm_acpi_add_property(properties, "nvidia,gpu-mem-pxm-count",
                                   dm->num_nodes);
     if (gpu->has_egm_node) {
+        MachineState *ms = MACHINE(qdev_get_machine());
         DevMemPxmAcpiMachineClass *dmmc =
             DEV_MEM_PXM_ACPI_MACHINE_GET_CLASS(ms);
 
@@ -59,8 +59,8 @@ static bool nvidia_gpu_mem_acpi_check(const DevMemPxmAcpi *dm, MachineState *ms,
         return true;
     }
     if (!DEV_MEM_PXM_ACPI_MACHINE_GET_CLASS(ms)->node_memory_base) {
-        error_setg(errp, "egm-node=%u: the memory of a node can be in several "
-                   "pieces here", node);
+        error_setg(errp, "egm-node=%u: this machine can have the memory of a "
+                   "node in several pieces", node);
         error_append_hint(errp, "Use virt of Arm, or leave egm-node out.\n");
         return false;
     }

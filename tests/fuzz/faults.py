@@ -163,7 +163,7 @@ def egm_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
         return []
     fact = ''
     if not machine.board.egm:
-        fact = 'the memory of a node can be in several pieces here'
+        fact = 'this machine can have the memory of a node in several pieces'
     elif node >= count or not machine.nodes[node].mib:
         fact = 'there is no such node with memory'
     return [fault('egm_node', obj, f'egm-node={node}: {fact}')] if fact else []

@@ -210,7 +210,8 @@ static const RefusedCase egm_cases[] = {
 
 static const RefusedCase egm_case_of_pcs = {
     "egm/machine", "", "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 0}",
-    MEM0 "egm-node=0: the memory of a node can be in several pieces here",
+    MEM0 "egm-node=0: this machine can have the memory of a node in several "
+    "pieces",
     "Use virt of Arm, or leave egm-node out.",
 };
 
@@ -630,7 +631,7 @@ static void assert_egm_node(QTestState *qts, const char *path, int node)
     g_assert_cmpint(qdict_get_int(rsp, "return"), ==, node);
 }
 
-/* Several objects may name one node; where none is, there is no such number */
+/* Several objects may name one node.  Without egm-node, qom-get gives 128. */
 static void test_egm_node(const void *data)
 {
     QTestState *qts = numa_start(((const NumaCase *)data)->machine, MACHINE

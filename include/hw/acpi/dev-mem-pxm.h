@@ -43,7 +43,7 @@ struct DevMemPxmAcpi {
 
 /**
  * DevMemPxmAcpiClass:
- * @check: does what the type has of its own fit the machine?  Optional
+ * @check: check the properties that a subtype adds.  Optional
  * @add_properties: add what the device's driver looks for in the _DSD besides
  *     dev-mem-pxm-start and dev-mem-pxm-count.  Optional
  */
@@ -51,8 +51,7 @@ struct DevMemPxmAcpiClass {
     ObjectClass parent_class;
 
     bool (*check)(const DevMemPxmAcpi *dm, MachineState *ms, Error **errp);
-    void (*add_properties)(const DevMemPxmAcpi *dm, MachineState *ms,
-                           GPtrArray *properties);
+    void (*add_properties)(const DevMemPxmAcpi *dm, GPtrArray *properties);
 };
 
 /*
@@ -70,7 +69,10 @@ struct DevMemPxmAcpiMachineClass {
     /* As it has been started, does the machine give the guest ACPI tables? */
     bool (*builds_tables)(MachineState *ms);
 
-    /* The address of a node's boot memory.  Optional: if it is in one piece */
+    /*
+     * The guest physical address of a node's boot memory.  Optional: only for
+     * machines that keep it in one range.
+     */
     hwaddr (*node_memory_base)(MachineState *ms, int node);
 };
 
