@@ -57,6 +57,10 @@ ccache_in() {
 # installed_targets BUILD: what ninja makes of all that is installed.  "all" would
 # have QEMU's own tests besides, which are more.
 installed_targets() {
-    "$1/qemu/pyvenv/bin/meson" introspect --installed "$1/qemu" |
-        grep -o "\"$1/qemu/[^\"]*\": " | sed "s|\"$1/qemu/\(.*\)\": |\1|"
+    (
+        cd "$1/qemu"
+        here=$(pwd -P)      # as meson names it
+        pyvenv/bin/meson introspect --installed . |
+            grep -o "\"$here/[^\"]*\": " | sed "s|\"$here/\(.*\)\": |\1|"
+    )
 }

@@ -12,7 +12,6 @@ from xml_text import QEMU, RECORD, Element
 # libvirt's versions: the first that passes through what another driver than
 # vfio-pci has, binds that driver itself, and knows cells without memory
 OLDEST, BINDS_SINCE, CELLS_SINCE = (9, 7), (10, 0), (12, 0)
-NEWEST = CELLS_SINCE
 OTHER_QEMU = ('', '/usr/bin/qemu-system-aarch64')   # without the object
 DEFAULT_DISTANCE = 20       # between two nodes, QEMU's and libvirt's
 
@@ -272,19 +271,16 @@ class _Additions:
 
 def _notes(guest, chosen, version):
     """What libvirt and QEMU must be, and what looks wrong."""
-    if version is None:
-        yield ('this is for libvirt 12: if "virsh --version" says less, give it '
-               'as --libvirt')
     if guest.root.first('devices', 'emulator').text in OTHER_QEMU:
         yield 'its <emulator> must be a QEMU that has nvidia-gpu-mem-acpi'
     for hostdev, gpu in chosen:
-        if (version or NEWEST) < BINDS_SINCE and (
-                hostdev.element.get('managed') == 'yes'):
+        if version < BINDS_SINCE and hostdev.element.get('managed') == 'yes':
             yield (f"{gpu.address}: libvirt before 10.0 binds vfio-pci: bind "
                    f"{DRIVER}, and write managed='no'")
-    for devid in {*guest.objects} - {one.alias for one in guest.hostdevs}:
-        yield (f'object {guest.objects[devid][0]}: no <hostdev> has the alias '
-               f'{devid}')
+    aliases = {one.alias for one in guest.hostdevs}
+    for devid, (name, _) in guest.objects.items():
+        if devid not in aliases:
+            yield f'object {name}: no <hostdev> has the alias {devid}'
 
 
 def apply(guest, host, names, memory, nodes, version):
@@ -292,7 +288,12 @@ def apply(guest, host, names, memory, nodes, version):
     if guest.root.find('features', 'acpi') is None:
         raise Mistake('the domain has no <acpi/> in <features>: without it the '
                       'guest is told of no nodes')
-    if (version or NEWEST) < OLDEST:
+    notes = []
+    if version is None:
+        version = CELLS_SINCE
+        notes.append('this is for libvirt 12: if "virsh --version" says less, '
+                     'give it as --libvirt')
+    if version < OLDEST:
         raise Mistake("libvirt before 9.7 can't pass a GPU through with "
                       f'{DRIVER}: take a newer one, or "qemu-gpu-mem args"')
     asked = {*_asked(guest, host, names), *had(guest)}
@@ -314,7 +315,8 @@ def apply(guest, host, names, memory, nodes, version):
         (gpu, hostdev.nodes, _take(buses, 'bus number')
          if hostdev.source in asked and not hostdev.placed else None)
         for hostdev, gpu in chosen], guest.host_nodes(host), first, nodes)
-    additions = _Additions(guest, made, (version or NEWEST) >= CELLS_SINCE)
+    additions = _Additions(guest, made, version >= CELLS_SINCE)
     additions.add([hostdev if hostdev.source in asked else None
                    for hostdev, _ in chosen])
-    return guest.text.changed(), [*_notes(guest, chosen, version), *made.notes]
+    return guest.text.changed(), [*notes, *_notes(guest, chosen, version),
+                                  *made.notes]

@@ -386,8 +386,8 @@ OBJECT_FAULTS = ('empty_device', 'empty_set', 'beyond_qemu', 'hole', 'twice',
 MACHINE_FAULTS = ('unknown_device', 'bridge', 'not_pci', 'node_with_memory',
                   'node_with_cpus', 'node_of_port', 'node_of_initiator',
                   'egm_node', 'memory_device', 'no_such_node', 'no_numa',
-                  'shared_node', 'shared_device', 'peer_beyond_qemu', 'peer_no_such_node',
-                  'peer_unknown_device', 'peer_owned_node')
+                  'shared_node', 'shared_device', 'peer_beyond_qemu',
+                  'peer_no_such_node', 'peer_unknown_device', 'peer_owned_node')
 # Few machines have an occasion for these
 RARE_FAULTS = ('node_of_initiator', 'node_of_port', 'memory_device')
 RUNTIME_FAULTS = OBJECT_FAULTS + 3 * MACHINE_FAULTS + 9 * RARE_FAULTS

@@ -171,31 +171,32 @@ CASES = (
 )
 
 
-ONE_SOCKET = (0, *range(2, 10))
+def of_one_gpu(nodes, bridge, sockets):
+    """Checks of a GPU below a host bridge near node 0.
+
+    SOCKETS has the guest's nodes by the numbers of two_sockets().
+    """
+    first = nodes[0]
+    return (paths(rf'\\_SB_\.{bridge}\..+'),
+            near({bridge: 0}),
+            numa_nodes(0),
+            properties((first, 8)),
+            node_map((first, 8)),
+            memory(nodes, {first: 1024}),
+            distances([tuple(two_sockets(src, dst, 10) for dst in sockets)
+                       for src in sockets]))
+
+
 PLANNED = (
     Planned('plain', machine.Machine(),
             {'ua-gpu-mem-mem0': ('ua-gpu-mem-gpu0', range(1, 9))}, (
                 log_lines(range(1, 9)),
-                paths(r'\\_SB_\.PC80\..+'),
-                near({'PC80': 0}),
-                numa_nodes(0),
-                properties((1, 8)),
-                node_map((1, 8)),
-                memory(range(1, 9), {1: 1024}),
                 # Without the second socket
-                distances([tuple(two_sockets(src, dst, 10) for dst in ONE_SOCKET)
-                           for src in ONE_SOCKET]))),
+                *of_one_gpu(range(1, 9), 'PC80', (0, *range(2, 10))))),
     Planned('kubevirt', machine.Machine(),
             {'ua-gpu-mem-mem0': ('ua-gpu-gpu0', range(2, 10))}, (
                 srat_bytes(range(2, 10)),
-                paths(r'\\_SB_\.PC20\..+'),
-                near({'PC20': 0}),
-                numa_nodes(0),
-                properties((2, 8)),
-                node_map((2, 8)),
-                memory(range(2, 10), {2: 1024}),
-                distances([tuple(two_sockets(src, dst, 10) for dst in range(10))
-                           for src in range(10)]))),
+                *of_one_gpu(range(2, 10), 'PC20', range(10)))),
 )
 
 

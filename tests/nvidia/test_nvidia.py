@@ -56,7 +56,7 @@ def another_gpu(name, slot):
 
 BOOTS = (
     everywhere('initiators-off', 'generic-initiator=off'),
-    # Of Extended GPU Memory the driver says nothing before it has hardware
+    # The driver says nothing of Extended GPU Memory until it has hardware
     everywhere('initiators-and-egm', 'generic-initiator=on,egm-node=0'),
     Boot('14-nodes', Machine(nodes=14), {ROOT_BUS: list(range(2, 16))}),
     # The last three are at 00:10.0 and what follows
