@@ -18,6 +18,7 @@ from arch import AMD64, ARM64       # noqa: E402
 from boots import BOOTS             # noqa: E402
 from checks import Failure, same    # noqa: E402
 from objects import GENERAL_TYPE, NVIDIA_TYPE, properties     # noqa: E402
+from report import srat_ranges      # noqa: E402
 from run import disassemble         # noqa: E402
 from tap import Tap                 # noqa: E402
 
@@ -30,6 +31,7 @@ GOLDEN_TABLES = {
     'x86/q35/DSDT.nvgpumem': ((2, 3), (5, 3))}
 PROPERTY = re.compile(r'\[String\] Length \w+ = "([^"]+)"\s+'
                       r'\[Integer\] = (\w+)')
+EGM_NODE = re.compile(r'egm-node=(\d+)')
 COMPLAINT = re.compile(r'(?:Error|Warning|Remark) +\d+ -.*')
 
 
@@ -92,33 +94,47 @@ def without_objects(args):
             for word in (option, value)]
 
 
-def read_dsdt(qemu, vm, args, path):
-    """The DSDT of a machine, in a new file."""
+def read_table(qemu, vm, args, table, path):
+    """A table of a machine, in a new file."""
     board = 'virt' if vm.arch is ARM64 else 'q35'
     said = output(sys.executable, READ_TABLE, '--qemu', qemu,
-                  '--board', board, '--table', 'DSDT', '--out', path,
+                  '--board', board, '--table', table, '--out', path,
                   '--', *args, cwd=os.path.dirname(path))
     if not os.path.exists(path):
         raise Failure(said)
+
+
+def wanted_properties(vm, srat):
+    """Those of each GPU, in the order of their nodes."""
+    with open(srat, 'rb') as file:
+        ram = srat_ranges(file.read())
+    want = []
+    for gpu in range(vm.gpus):
+        nodes = vm.gpu_nodes(gpu)
+        egm = EGM_NODE.search(vm.options[gpu]) if vm.options else None
+        node = int(egm[1]) if egm else None
+        want.append(properties(vm.object_type, nodes[0], len(nodes),
+                               (node, *ram[node]) if egm else ()))
+    return want
 
 
 def test_machine(tap, name, vm, qemu, out):
     shutil.rmtree(out, ignore_errors=True)
     os.makedirs(out)
     args = vm.hardware(out)
-    ours, plain = (os.path.join(out, f'{each}.dat')
-                   for each in ('objects', 'plain'))
+    ours, plain, srat = (os.path.join(out, f'{each}.dat')
+                         for each in ('objects', 'plain', 'srat'))
 
     def evaluates():
         """acpiexec evaluates each _DSD to the object's nodes"""
-        read_dsdt(qemu, vm, args, ours)
-        want = [properties(vm.object_type, nodes[0], len(nodes))
-                for nodes in map(vm.gpu_nodes, range(vm.gpus))]
-        same('properties', sorted(found_properties(ours), key=first), want)
+        read_table(qemu, vm, args, 'DSDT', ours)
+        read_table(qemu, vm, args, 'SRAT', srat)
+        same('properties', sorted(found_properties(ours), key=first),
+             wanted_properties(vm, srat))
 
     def compiles():
         """iasl has no complaint that it hasn't without the objects"""
-        read_dsdt(qemu, vm, without_objects(args), plain)
+        read_table(qemu, vm, without_objects(args), 'DSDT', plain)
         same('further complaints', dict(complaints(ours) - complaints(plain)),
              {})
 

@@ -59,13 +59,12 @@ def properties(*ranges, object_type=NVIDIA_TYPE):
 def egm_properties(*gpus):
     def check(found):
         """each GPU learns too where the RAM of a node with CPUs is"""
-        ram = {entry.domain: (entry.base, entry.length)
-               for entry in report.srat_memory(found.tables['SRAT'])}
+        ram = report.srat_ranges(found.tables['SRAT'])
         for gpu, (start, count, node) in zip(found.gpus, gpus, strict=True):
             base, size = ram[node]
-            same(f'properties of GPU {gpu.address}', gpu.properties, {
-                **objects.properties(NVIDIA_TYPE, start, count),
-                **dict(zip(objects.EGM_NAMES, (node, base, size)))})
+            same(f'properties of GPU {gpu.address}', gpu.properties,
+                 objects.properties(NVIDIA_TYPE, start, count,
+                                    (node, base, size)))
             same(f'bytes of node {node} that the kernel has', sum(
                 max(0, min(last + 1, base + size) - max(first, base))
                 for first, last in found.boot_memory), size)

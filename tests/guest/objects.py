@@ -10,9 +10,11 @@ _NAMES = {
                   'nvidia,gpu-mem-pxm-count')}
 
 # Of Extended GPU Memory: the domain, its address, its bytes
-EGM_NAMES = ('nvidia,egm-pxm', 'nvidia,egm-base-pa', 'nvidia,egm-size')
+_EGM_NAMES = ('nvidia,egm-pxm', 'nvidia,egm-base-pa', 'nvidia,egm-size')
 
 
-def properties(object_type, start, count):
+def properties(object_type, start, count, egm=()):
     names = _NAMES[object_type]
-    return dict(zip(names, (start, count) * (len(names) // 2), strict=True))
+    return {**dict(zip(names, (start, count) * (len(names) // 2),
+                       strict=True)),
+            **(dict(zip(_EGM_NAMES, egm, strict=True)) if egm else {})}

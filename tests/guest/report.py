@@ -145,6 +145,12 @@ def srat_memory(table):
     return entries
 
 
+def srat_ranges(table):
+    """Address and bytes of each domain whose memory is in one piece."""
+    return {entry.domain: (entry.base, entry.length)
+            for entry in srat_memory(table)}
+
+
 def srat_initiators(table):
     """The generic initiator entries of a SRAT, in their order.
 
