@@ -64,7 +64,7 @@ static bool check_node(const DevMemPxmAcpi *dm, uint32_t node, int num_nodes,
                        const char *nodeset, Error **errp)
 {
     ERRP_GUARD();
-    const NodeInfo *info = &dm->nodes[node - dm->first_node];
+    const NodeInfo *info = &dm->numa->nodes[node];
 
     if (!info->present) {
         error_setg(errp, "nodeset=%s: the machine has no node %u, only 0-%d",

@@ -99,27 +99,25 @@ static bool check_others(const DevMemPxmAcpi *dm, const NumaState *numa,
     return true;
 }
 
-static void own_nodes(DevMemPxmAcpi *dm, NumaState *numa)
+static void add_or_remove(GSList **list, DevMemPxmAcpi *dm, bool add)
 {
-    dm->nodes = &numa->nodes[dm->first_node];
-    for (uint32_t i = 0; i < dm->num_nodes; i++) {
-        NodeInfo *info = &dm->nodes[i];
-
-        info->owner = OBJECT(dm);
-        if (dm->generic_initiator) {
-            info->generic_initiators = g_slist_append(info->generic_initiators,
-                                                      dm);
-        }
-    }
+    *list = add ? g_slist_append(*list, dm) : g_slist_remove(*list, dm);
 }
 
-static void disown_nodes(DevMemPxmAcpi *dm)
+/* Record in the nodes what they are for the object, or no longer are */
+static void own_nodes(DevMemPxmAcpi *dm, bool own)
 {
     for (uint32_t i = 0; i < dm->num_nodes; i++) {
-        NodeInfo *info = &dm->nodes[i];
+        NodeInfo *info = &dm->numa->nodes[dm->first_node + i];
 
-        info->owner = NULL;
-        info->generic_initiators = g_slist_remove(info->generic_initiators, dm);
+        info->owner = own ? OBJECT(dm) : NULL;
+        if (dm->generic_initiator) {
+            add_or_remove(&info->generic_initiators, dm, own);
+        }
+    }
+    if (dm->has_boot_node && dm->boot_node < MAX_NODES) {
+        add_or_remove(&dm->numa->nodes[dm->boot_node].boot_memory_users, dm,
+                      own);
     }
 }
 
@@ -140,7 +138,8 @@ static void dev_mem_pxm_acpi_complete(UserCreatable *uc, Error **errp)
                           "Give the id of the device's -device option.\n");
     } else if (take_nodeset(dm, errp) &&
                check_others(dm, ms->numa_state, errp)) {
-        own_nodes(dm, ms->numa_state);
+        dm->numa = ms->numa_state;
+        own_nodes(dm, true);
         return;
     }
     user_creatable_error_prepend(uc, errp);
@@ -154,7 +153,7 @@ static bool dev_mem_pxm_acpi_machine_ready(UserCreatable *uc, Error **errp)
 static bool is_settable(Object *obj, const char *name, Error **errp)
 {
     return user_creatable_check_settable(USER_CREATABLE(obj),
-                                         DEV_MEM_PXM_ACPI(obj)->nodes, name,
+                                         DEV_MEM_PXM_ACPI(obj)->numa, name,
                                          errp);
 }
 
@@ -218,8 +217,8 @@ static void dev_mem_pxm_acpi_finalize(Object *obj)
 {
     DevMemPxmAcpi *dm = DEV_MEM_PXM_ACPI(obj);
 
-    if (dm->nodes) {
-        disown_nodes(dm);
+    if (dm->numa) {
+        own_nodes(dm, false);
     }
     g_free(dm->devid);
     qapi_free_uint32List(dm->nodeset);

@@ -11,14 +11,6 @@
 #include "hw/acpi/dev-mem-pxm.h"
 
 #define TYPE_NVIDIA_GPU_MEM_ACPI "nvidia-gpu-mem-acpi"
-OBJECT_DECLARE_SIMPLE_TYPE(NvidiaGpuMemAcpi, NVIDIA_GPU_MEM_ACPI)
-
-struct NvidiaGpuMemAcpi {
-    DevMemPxmAcpi parent_obj;
-
-    bool has_egm_node;
-    uint32_t egm_node;          /* its boot memory is Extended GPU Memory */
-};
 
 /*
  * What NVIDIA's open kernel driver reads.  It would also read the physical
@@ -28,23 +20,21 @@ struct NvidiaGpuMemAcpi {
 static void nvidia_gpu_mem_acpi_add_properties(const DevMemPxmAcpi *dm,
                                                GPtrArray *properties)
 {
-    const NvidiaGpuMemAcpi *gpu = NVIDIA_GPU_MEM_ACPI(dm);
-
     dev_mem_pxm_acpi_add_property(properties, "nvidia,gpu-mem-pxm-start",
                                   dm->first_node);
     dev_mem_pxm_acpi_add_property(properties, "nvidia,gpu-mem-pxm-count",
                                   dm->num_nodes);
-    if (gpu->has_egm_node) {
+    if (dm->has_boot_node) {
         MachineState *ms = MACHINE(qdev_get_machine());
         DevMemPxmAcpiMachineClass *dmmc =
             DEV_MEM_PXM_ACPI_MACHINE_GET_CLASS(ms);
 
         dev_mem_pxm_acpi_add_property(properties, "nvidia,egm-pxm",
-                                      gpu->egm_node);
+                                      dm->boot_node);
         dev_mem_pxm_acpi_add_property(properties, "nvidia,egm-base-pa",
-            dmmc->node_memory_base(ms, gpu->egm_node));
+            dmmc->node_memory_base(ms, dm->boot_node));
         dev_mem_pxm_acpi_add_property(properties, "nvidia,egm-size",
-            ms->numa_state->nodes[gpu->egm_node].node_mem);
+            dm->numa->nodes[dm->boot_node].node_mem);
     }
 }
 
@@ -52,10 +42,9 @@ static bool nvidia_gpu_mem_acpi_check(const DevMemPxmAcpi *dm, MachineState *ms,
                                       Error **errp)
 {
     ERRP_GUARD();
-    const NvidiaGpuMemAcpi *gpu = NVIDIA_GPU_MEM_ACPI(dm);
-    uint32_t node = gpu->egm_node;
+    uint32_t node = dm->boot_node;
 
-    if (!gpu->has_egm_node) {
+    if (!dm->has_boot_node) {
         return true;
     }
     if (!DEV_MEM_PXM_ACPI_MACHINE_GET_CLASS(ms)->node_memory_base) {
@@ -64,10 +53,16 @@ static bool nvidia_gpu_mem_acpi_check(const DevMemPxmAcpi *dm, MachineState *ms,
         error_append_hint(errp, "Use virt of Arm, or leave egm-node out.\n");
         return false;
     }
-    if (node >= MAX_NODES || !ms->numa_state->nodes[node].node_mem) {
+    if (node >= MAX_NODES || !dm->numa->nodes[node].node_mem) {
         error_setg(errp, "egm-node=%u: there is no such node with memory",
                    node);
         error_append_hint(errp, "Take a node with memdev=.\n");
+        return false;
+    }
+    /* The driver allocates from the node, and takes all of it for EGM */
+    if (dm->numa->nodes[node].memory_devices) {
+        error_setg(errp, "egm-node=%u: this node has a memory device", node);
+        error_append_hint(errp, "Unplug it, or take another node.\n");
         return false;
     }
     return true;
@@ -77,8 +72,8 @@ static void nvidia_gpu_mem_acpi_get_egm_node(Object *obj, Visitor *v,
                                              const char *name, void *opaque,
                                              Error **errp)
 {
-    NvidiaGpuMemAcpi *gpu = NVIDIA_GPU_MEM_ACPI(obj);
-    uint32_t node = gpu->has_egm_node ? gpu->egm_node : NUMA_NODE_UNASSIGNED;
+    DevMemPxmAcpi *dm = DEV_MEM_PXM_ACPI(obj);
+    uint32_t node = dm->has_boot_node ? dm->boot_node : NUMA_NODE_UNASSIGNED;
 
     visit_type_uint32(v, name, &node, errp);
 }
@@ -87,13 +82,12 @@ static void nvidia_gpu_mem_acpi_set_egm_node(Object *obj, Visitor *v,
                                              const char *name, void *opaque,
                                              Error **errp)
 {
-    NvidiaGpuMemAcpi *gpu = NVIDIA_GPU_MEM_ACPI(obj);
+    DevMemPxmAcpi *dm = DEV_MEM_PXM_ACPI(obj);
 
-    if (user_creatable_check_settable(USER_CREATABLE(obj),
-                                      DEV_MEM_PXM_ACPI(obj)->nodes, name,
+    if (user_creatable_check_settable(USER_CREATABLE(obj), dm->numa, name,
                                       errp) &&
-        visit_type_uint32(v, name, &gpu->egm_node, errp)) {
-        gpu->has_egm_node = true;
+        visit_type_uint32(v, name, &dm->boot_node, errp)) {
+        dm->has_boot_node = true;
     }
 }
 
@@ -115,7 +109,6 @@ static const TypeInfo nvidia_gpu_mem_acpi_types[] = {
     {
         .name = TYPE_NVIDIA_GPU_MEM_ACPI,
         .parent = TYPE_DEV_MEM_PXM_ACPI,
-        .instance_size = sizeof(NvidiaGpuMemAcpi),
         .class_init = nvidia_gpu_mem_acpi_class_init,
     },
 };

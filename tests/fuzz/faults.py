@@ -166,6 +166,8 @@ def egm_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
         fact = 'this machine can have the memory of a node in several pieces'
     elif node >= count or not machine.nodes[node].mib:
         fact = 'there is no such node with memory'
+    elif node in {dev.memory_node for dev in machine.memory_devices()}:
+        fact = 'this node has a memory device'
     return [fault('egm_node', obj, f'egm-node={node}: {fact}')] if fact else []
 
 
@@ -185,9 +187,13 @@ def running_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
 
 
 def memory_device_faults(machine: Machine, device: Device) -> list[Fault]:
-    return [Fault('memory_device',
-                  re.escape(owned_text(device.memory_node, obj)))
-            for obj in machine.owners() if device.memory_node in obj.nodes]
+    node = device.memory_node
+    texts = [owned_text(node, obj) for obj in machine.owners()
+             if node in obj.nodes]
+    texts += [f"node={node}: object '{obj.id}' needs this node to have boot "
+              'memory alone' for obj in machine.owners()
+              if node == obj.egm_node]
+    return [Fault('memory_device', re.escape(text)) for text in texts]
 
 
 def parser_faults(machine: Machine) -> list[Fault]:

@@ -278,9 +278,11 @@ class Life:
             device = Device(f'dimm{self.numbers}', 'pc-dimm', Kind.NOT_PCI)
         else:
             return False
+        refusing = machine.owned_nodes() | {
+            obj.egm_node for obj in machine.owners()} - {None}
         device.memory_node = rng.choice(
-            sorted(machine.owned_nodes()) if machine.owners() and
-            rng.random() < 0.4 else [node.number for node in machine.nodes])
+            sorted(refusing) if refusing and rng.random() < 0.4 else
+            [node.number for node in machine.nodes])
         backend = f'{device.id}-ram'
         qemu.must('object-add', **{'qom-type': 'memory-backend-ram'},
                   id=backend, size=MEMORY_DEVICE_MIB * MIB)

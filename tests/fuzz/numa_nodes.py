@@ -102,7 +102,7 @@ def add_nodes(machine: Machine, rng: random.Random) -> None:
     if machine.nodes:
         count = min(len(machine.nodes), rng.randint(1, 5))
         for node in rng.sample(machine.nodes, count):
-            big = not machine.board.ram_base and rng.random() < 0.05
+            big = rng.random() < 0.05
             node.mib = rng.choice(BIG_MIB if big else SIZES_MIB)
     machine.mib = sum(node.mib for node in machine.nodes) or \
         rng.choice(SIZES_MIB)

@@ -112,10 +112,12 @@ class Objects:
         if not self.machine.nodes_of(INITIATOR) & set(nodes):
             values += [True, True, True]
         obj.initiator = self.rng.choice(values)
-        with_memory = [node.number for node in self.machine.nodes if node.mib]
-        if self.machine.board.egm and obj.type is NVIDIA and with_memory and \
+        plugged = {dev.memory_node for dev in self.machine.memory_devices()}
+        boot_only = [node.number for node in self.machine.nodes
+                     if node.mib and node.number not in plugged]
+        if self.machine.board.egm and obj.type is NVIDIA and boot_only and \
                 self.rng.random() < 0.4:
-            obj.egm_node = self.rng.choice(with_memory)
+            obj.egm_node = self.rng.choice(boot_only)
         return obj
 
     def valid_initiator(self) -> NodeObject | None:
@@ -213,10 +215,13 @@ class Objects:
         obj = self.valid_owner()
         if obj and obj.type is NVIDIA:
             count = len(self.machine.nodes)
-            without = [node.number for node in self.machine.nodes
-                       if not (self.machine.board.egm and node.mib)]
+            plugged = {dev.memory_node
+                       for dev in self.machine.memory_devices()}
+            wrong = [node.number for node in self.machine.nodes
+                     if not (self.machine.board.egm and node.mib) or
+                     node.number in plugged]
             obj.egm_node = self.rng.choice(
-                [*without, count, MAX_NODES, (1 << 32) - 1])
+                [*wrong, count, MAX_NODES, (1 << 32) - 1])
             return obj
         return None
 

@@ -229,6 +229,17 @@ static const Topology topologies[] = {
         "PCC0.S10.S00:5+3/egm0@40000000+8000000 "
         "PCI0.S20:8+2/egm1@48000000+8000000", "",
     }, {
+        /* Above 4 GiB, and behind empty nodes */
+        "egm-large", ON_VIRT,
+        "-m 20736M "
+        "-object memory-backend-ram,id=ram10,size=4G,reserve=off "
+        "-object memory-backend-ram,id=ram11,size=16G,reserve=off "
+        "-numa node,nodeid=10,memdev=ram10 -numa node,nodeid=11,memdev=ram11 "
+        PCI_DEVICE "id=gpu0,addr=4 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9,egm-node=11",
+        "PCI0.S20:2+8/egm11@150000000+400000000", "",
+        .memory = "m0-1 e2-9 m10-11",
+    }, {
         "smmuv3", ON_VIRT,
         "-machine iommu=smmuv3 "
         PCI_DEVICE "id=gpu0,addr=4 "

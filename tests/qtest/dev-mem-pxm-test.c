@@ -205,6 +205,15 @@ static const RefusedCase egm_cases[] = {
         "egm/node-of-other", OBJECT "id=mem1,devid=gpu1,nodeset=7-8 ",
         "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 8}",
         MEM0 "egm-node=8: there is no such node with memory",
+    }, {
+        /* Not all memory of the node would be Extended GPU Memory */
+        "egm/dimm",
+        OBJECT "id=mem1,devid=gpu1,nodeset=7-8,egm-node=3 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=4,egm-node=3 "
+        "-object memory-backend-ram,id=ram5,size=128M ",
+        "{'driver': 'pc-dimm', 'id': 'dimm0', 'memdev': 'ram5', 'node': 3}",
+        "node=3: object 'mem1' needs this node to have boot memory alone",
+        "Take another node.", "device_add",
     },
 };
 
@@ -386,6 +395,7 @@ static void test_help(void)
     g_assert_nonnull(strstr(output, "devid=<string>         - id of"));
     g_assert_nonnull(strstr(output, "nodeset=<int>          - Consecutive"));
     g_assert_nonnull(strstr(output, "generic-initiator=<bool> - Make"));
+    g_assert_nonnull(strstr(output, "egm-node=<uint32>      - NUMA node"));
 }
 
 /* Any PCI device that starts by itself can be the target, unless a bridge */
@@ -643,11 +653,29 @@ static void test_egm_node(const void *data)
     assert_egm_node(qts, "/objects/mem0", 3);
     assert_egm_node(qts, "/objects/mem1", 3);
     assert_egm_node(qts, "/objects/mem2", 128);
-    assert_qmp_error(qtest_qmp(qts, "{'execute': 'qom-set', 'arguments': "
-                               "{'path': '/objects/mem0', "
-                               "'property': 'egm-node', 'value': 0}}"),
-                     MEM0 "egm-node can't be changed");
-    assert_egm_node(qts, "/objects/mem0", 3);
+    qtest_quit(qts);
+}
+
+/* A memory device comes and goes before the object, and after it */
+static void test_egm_memory_device(const void *data)
+{
+    static const char add[] = "{'execute': 'object-add', 'arguments': "
+        "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': 'mem0', 'devid': 'gpu0', "
+        "'nodeset': [4], 'egm-node': 3}}";
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    QTestState *qts = numa_start(machine, MACHINE "%s"
+        "-object memory-backend-ram,id=ram5,size=128M "
+        "-device pc-dimm,id=dimm0,memdev=ram5,node=3", dimm_args(machine));
+
+    assert_qmp_error(qtest_qmp(qts, add),
+                     MEM0 "egm-node=3: this node has a memory device");
+    qtest_qmp_device_del_send(qts, "dimm0");
+    eject_dimm(qts);
+    qtest_qmp_assert_success(qts, add);
+    numa_object_del(qts, "mem0");
+    qtest_qmp_assert_success(qts, "{'execute': 'device_add', 'arguments': "
+                             "{'driver': 'pc-dimm', 'id': 'dimm0', "
+                             "'memdev': 'ram5', 'node': 3}}");
     qtest_quit(qts);
 }
 
@@ -715,6 +743,8 @@ static void add_tests(const NumaMachine *machine)
                           test_refused, &egm_cases[i]);
         }
         numa_add_case(machine, prefix, "egm-node", test_egm_node, NULL);
+        numa_add_case(machine, prefix, "egm-memory-device",
+                      test_egm_memory_device, NULL);
         numa_add_case(machine, prefix, "kernel", test_kernel, NULL);
     } else {
         numa_add_case(machine, "dev-mem-pxm-refused", egm_case_of_pcs.name,

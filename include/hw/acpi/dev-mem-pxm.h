@@ -25,8 +25,10 @@ OBJECT_DECLARE_TYPE(DevMemPxmAcpi, DevMemPxmAcpiClass, DEV_MEM_PXM_ACPI)
  * @nodeset: the nodes as given, until complete() has accepted the object
  * @first_node: the first of them
  * @num_nodes: how many there are, one after the other
- * @nodes: where the machine has them, once complete() has accepted the object
+ * @numa: the machine's nodes, once complete() has accepted the object
  * @generic_initiator: the device is a generic initiator of each
+ * @has_boot_node: that a subtype uses @boot_node
+ * @boot_node: another node, which must have boot memory alone
  * @warned: that the device is gone
  */
 struct DevMemPxmAcpi {
@@ -36,8 +38,10 @@ struct DevMemPxmAcpi {
     uint32List *nodeset;
     uint32_t first_node;
     uint32_t num_nodes;
-    NodeInfo *nodes;
+    NumaState *numa;
     bool generic_initiator;
+    bool has_boot_node;
+    uint32_t boot_node;
     bool warned;
 };
 
