@@ -190,9 +190,8 @@ def memory_device_faults(machine: Machine, device: Device) -> list[Fault]:
     node = device.memory_node
     texts = [owned_text(node, obj) for obj in machine.owners()
              if node in obj.nodes]
-    texts += [f"node={node}: object '{obj.id}' needs this node to have boot "
-              'memory alone' for obj in machine.owners()
-              if node == obj.egm_node]
+    texts += [f"node={node}: object '{obj.id}' allows no memory devices in "
+              'this node' for obj in machine.owners() if node == obj.egm_node]
     return [Fault('memory_device', re.escape(text)) for text in texts]
 
 

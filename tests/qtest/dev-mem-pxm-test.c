@@ -212,7 +212,7 @@ static const RefusedCase egm_cases[] = {
         OBJECT "id=mem0,devid=gpu0,nodeset=4,egm-node=3 "
         "-object memory-backend-ram,id=ram5,size=128M ",
         "{'driver': 'pc-dimm', 'id': 'dimm0', 'memdev': 'ram5', 'node': 3}",
-        "node=3: object 'mem1' needs this node to have boot memory alone",
+        "node=3: object 'mem1' allows no memory devices in this node",
         "Take another node.", "device_add",
     },
 };

@@ -28,7 +28,7 @@ OBJECT_DECLARE_TYPE(DevMemPxmAcpi, DevMemPxmAcpiClass, DEV_MEM_PXM_ACPI)
  * @numa: the machine's nodes, once complete() has accepted the object
  * @generic_initiator: the device is a generic initiator of each
  * @has_boot_node: that a subtype uses @boot_node
- * @boot_node: another node, which must have boot memory alone
+ * @boot_node: another node, which must have only boot memory
  * @warned: that the device is gone
  */
 struct DevMemPxmAcpi {
