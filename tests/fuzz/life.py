@@ -109,8 +109,8 @@ class Life:
         """As -numa hmat-lb; it stays when the object goes"""
         machine = self.machine
         if machine.hmat and obj in machine.objects and \
-                obj.is_initiator() and (obj.nodes[0], 0) not in \
-                machine.latencies:
+                obj.is_initiator() and obj.nodes[0] < len(machine.nodes) and \
+                (obj.nodes[0], 0) not in machine.latencies:
             machine.latencies.add((obj.nodes[0], 0))
             self.qemu.must('set-numa-node', type='hmat-lb', target=0,
                            initiator=obj.nodes[0], hierarchy='memory',
