@@ -134,7 +134,6 @@ def node_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
         unknown = max(min(obj.nodes), count)
         faults.append(fault('no_such_node', obj, text + 'the machine has no '
                             f'node {unknown}, only 0-{count - 1}'))
-    devices = {device.memory_node for device in machine.memory_devices()}
     for number in obj.nodes:
         node = machine.nodes[number] if number < count else None
         if node and node.mib:
@@ -144,7 +143,7 @@ def node_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
         if node and node.cpus:
             faults.append(fault('node_with_cpus', obj, text +
                                 f'node {number} has CPUs'))
-        if number in devices:
+        if number in machine.plugged_nodes():
             faults.append(fault('memory_device', obj, text +
                                 f'node {number} has a memory device'))
         if number in machine.nodes_of(PORT):
@@ -166,7 +165,7 @@ def egm_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
         fact = 'this machine can have the memory of a node in several pieces'
     elif node >= count or not machine.nodes[node].mib:
         fact = 'there is no such node with memory'
-    elif node in {dev.memory_node for dev in machine.memory_devices()}:
+    elif node in machine.plugged_nodes():
         fact = 'this node has a memory device'
     return [fault('egm_node', obj, f'egm-node={node}: {fact}')] if fact else []
 

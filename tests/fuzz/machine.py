@@ -189,6 +189,9 @@ class Machine:
         return [dev for dev in self.devices.values()
                 if dev.memory_node is not None]
 
+    def plugged_nodes(self) -> set[int]:
+        return {dev.memory_node for dev in self.memory_devices()}
+
     def arguments(self, rng: random.Random) -> list[str]:
         """The groups merged in random order."""
         groups = [list(group) for group in self.option_groups if group]

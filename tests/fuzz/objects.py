@@ -71,7 +71,7 @@ class Objects:
     def free_nodes(self) -> list[int]:
         machine = self.machine
         taken = machine.owned_nodes() | machine.nodes_of(PORT)
-        taken |= {dev.memory_node for dev in machine.memory_devices()}
+        taken |= machine.plugged_nodes()
         return [node.number for node in machine.nodes
                 if node.is_empty() and node.number not in taken]
 
@@ -112,7 +112,7 @@ class Objects:
         if not self.machine.nodes_of(INITIATOR) & set(nodes):
             values += [True, True, True]
         obj.initiator = self.rng.choice(values)
-        plugged = {dev.memory_node for dev in self.machine.memory_devices()}
+        plugged = self.machine.plugged_nodes()
         boot_only = [node.number for node in self.machine.nodes
                      if node.mib and node.number not in plugged]
         if self.machine.board.egm and obj.type is NVIDIA and boot_only and \
@@ -215,8 +215,7 @@ class Objects:
         obj = self.valid_owner()
         if obj and obj.type is NVIDIA:
             count = len(self.machine.nodes)
-            plugged = {dev.memory_node
-                       for dev in self.machine.memory_devices()}
+            plugged = self.machine.plugged_nodes()
             wrong = [node.number for node in self.machine.nodes
                      if not (self.machine.board.egm and node.mib) or
                      node.number in plugged]
