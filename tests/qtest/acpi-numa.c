@@ -15,26 +15,29 @@
 #define PORT_SLOT 0x1e
 #define PORT_ARGS "-device pcie-root-port,id=slot0,addr=1e,chassis=99 "
 
+/* Where LoongArch virt has the configuration space; libqos knows that of Arm */
+#define LOONGARCH_ECAM 0x20000000
+
 static const NumaMachine machines[] = {
     {
         .arch = "aarch64", .type = "virt", .old_type = "virt-9.2",
         .args = "-cpu cortex-a57", .node_mib = 128,
-        .express = true, .initiators = true,
+        .express = true,
         .slot_args = PORT_ARGS, .slot_bus = "slot0",
     }, {
         .arch = "loongarch64", .type = "virt", .args = "", .node_mib = 512,
         .express = true,
+        .slot_args = PORT_ARGS, .slot_bus = "slot0",
     }, {
         .arch = "x86_64", .type = "q35", .old_type = "pc-q35-9.2",
         .args = "", .node_mib = 128,
-        .express = true, .initiators = true,
+        .express = true,
         .slot_args = PORT_ARGS
             "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off ",
         .slot_bus = "slot0",
     }, {
         .arch = "x86_64", .type = "pc", .old_type = "pc-i440fx-9.2",
         .args = "", .node_mib = 128,
-        .initiators = true,
         .slot_args = "", .slot_bus = "pci.0", .slot = 0x1e,
     },
 };
@@ -126,7 +129,7 @@ void assert_refused(const char *args, const char *message)
 
 char *numa_slot_device(const NumaMachine *machine, const char *id)
 {
-    return g_strdup_printf("-device pci-testdev,id=%s,bus=%s,addr=%x ", id,
+    return g_strdup_printf("-device sdhci-pci,id=%s,bus=%s,addr=%x ", id,
                            machine->slot_bus, machine->slot);
 }
 
@@ -134,7 +137,7 @@ void numa_plug(const NumaMachine *machine, QTestState *qts, const char *id)
 {
     g_autofree char *slot = g_strdup_printf("%x", machine->slot);
 
-    qtest_qmp_device_add(qts, "pci-testdev", id, "{'bus': %s, 'addr': %s}",
+    qtest_qmp_device_add(qts, "sdhci-pci", id, "{'bus': %s, 'addr': %s}",
                          machine->slot_bus, slot);
 }
 
@@ -170,6 +173,9 @@ QPCIBus *numa_pci_bus(NumaPciBus *bus, QTestState *qts)
         return &bus->pc.bus;
     }
     qpci_init_generic(&bus->generic, qts, NULL, false);
+    if (g_str_equal(qtest_get_arch(), "loongarch64")) {
+        bus->generic.ecam_alloc_ptr = LOONGARCH_ECAM;
+    }
     return &bus->generic.bus;
 }
 

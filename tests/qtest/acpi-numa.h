@@ -23,7 +23,8 @@
     "-numa hmat-lb,initiator=" #initiator ",target=" #target ","        \
     "hierarchy=memory,data-type=access-latency,latency=" #ns " "
 
-#define PCI_DEVICE "-device pci-testdev,"
+/* Any that each machine has */
+#define PCI_DEVICE "-device sdhci-pci,"
 #define INITIATOR "-object acpi-generic-initiator,"
 
 /**
@@ -33,7 +34,6 @@
  * @args: what it takes besides
  * @node_mib: memory of a node
  * @express: its root bus is a PCI Express one
- * @initiators: its SRAT has generic initiators
  * @old_type: one of the same machine in an earlier version of QEMU, or %NULL
  * @slot_args: what makes a place where a PCI device can be plugged
  * @slot_bus: the bus of this place
@@ -45,7 +45,6 @@ typedef struct NumaMachine {
     const char *args;
     int node_mib;
     bool express;
-    bool initiators;
     const char *old_type;
     const char *slot_args;
     const char *slot_bus;
@@ -95,7 +94,7 @@ int numa_run(const char *args, char **output);
 /* Assert that QEMU with @args fails and prints @message */
 void assert_refused(const char *args, const char *message);
 
-/* Returns: the arguments of a pci-testdev @id in the place for plugging */
+/* Returns: the arguments of a sdhci-pci @id in the place for plugging */
 char *numa_slot_device(const NumaMachine *machine, const char *id);
 
 /* Plug such a device in, or unplug one as the guest does */

@@ -10,16 +10,9 @@
 #define DEVICES PCI_DEVICE "id=dev0,addr=4 "
 #define DIMM_ARGS "-m slots=2,maxmem=8G "
 
-/* Where a case makes sense */
-enum {
-    ON_ANY,
-    ON_INITIATORS,      /* with generic initiators */
-    ON_CXL,             /* with generic ports too */
-};
-
 typedef struct EmptyCase {
     const char *name;
-    int on;
+    bool cxl;
     const char *args;
     const char *expected;
     const char *on_old_type;
@@ -27,42 +20,42 @@ typedef struct EmptyCase {
 
 static const EmptyCase cases[] = {
     {
-        "none", ON_ANY, "", "m0-1", "m0-1",
+        "none", false, "", "m0-1", "m0-1",
     }, {
-        "last", ON_ANY, EMPTY_ARGS, "m0-1 e2-9", "m0-1",
+        "last", false, EMPTY_ARGS, "m0-1 e2-9", "m0-1",
     }, {
-        "between", ON_ANY, "-numa node,nodeid=2 -numa node,nodeid=3 "
+        "between", false, "-numa node,nodeid=2 -numa node,nodeid=3 "
         "-numa node,nodeid=4,memdev=ram2 -numa node,nodeid=5",
         "m0-1 e2-3 m4 e5", "m0-1 m4",
     }, {
-        "cpus-only", ON_ANY, "-smp 4 -numa node,nodeid=2 "
+        "cpus-only", false, "-smp 4 -numa node,nodeid=2 "
         "-numa node,nodeid=3,cpus=2-3 -numa node,nodeid=4",
         "m0-1 e2 e4", "m0-1",
     }, {
-        "initiator", ON_INITIATORS, EMPTY_ARGS DEVICES
+        "initiator", false, EMPTY_ARGS DEVICES
         INITIATOR "id=gi0,pci-dev=dev0,node=2 "
         INITIATOR "id=gi1,pci-dev=dev0,node=5",
         "m0-1 e3-4 e6-9", "m0-1",
     }, {
-        "port", ON_CXL, EMPTY_ARGS "-machine cxl=on "
+        "port", true, EMPTY_ARGS "-machine cxl=on "
         "-device pxb-cxl,id=cxl0,bus=pcie.0,bus_nr=12 "
         "-object acpi-generic-port,id=gp0,pci-bus=cxl0,node=5",
         "m0-1 e2-4 e6-9", "m0-1",
     }, {
-        "dimms/no-empty-node", ON_ANY, DIMM_ARGS, "m0-1 h1", "m0-1 h1",
+        "dimms/no-empty-node", false, DIMM_ARGS, "m0-1 h1", "m0-1 h1",
     }, {
-        "dimms/empty-node", ON_ANY, EMPTY_ARGS DIMM_ARGS,
+        "dimms/empty-node", false, EMPTY_ARGS DIMM_ARGS,
         "m0-1 e2-8 h9", "m0-1 h9",
     }, {
-        "dimms/last-has-memory", ON_ANY, "-numa node,nodeid=2 "
+        "dimms/last-has-memory", false, "-numa node,nodeid=2 "
         "-numa node,nodeid=3,memdev=ram2 " DIMM_ARGS,
         "m0-1 e2 m3 h3", "m0-1 m3 h3",
     }, {
-        "dimms/last-has-cpus-only", ON_ANY, "-smp 4 -numa node,nodeid=2 "
+        "dimms/last-has-cpus-only", false, "-smp 4 -numa node,nodeid=2 "
         "-numa node,nodeid=3,cpus=2-3 " DIMM_ARGS,
         "m0-1 e2 h3", "m0-1 h3",
     }, {
-        "dimms/last-is-initiator", ON_INITIATORS, EMPTY_ARGS DIMM_ARGS DEVICES
+        "dimms/last-is-initiator", false, EMPTY_ARGS DIMM_ARGS DEVICES
         INITIATOR "id=gi0,pci-dev=dev0,node=9",
         "m0-1 e2-8 h9", "m0-1 h9",
     },
@@ -84,8 +77,7 @@ static QTestState *start(const NumaMachine *machine, const EmptyCase *c)
 
 static bool takes(const NumaMachine *machine, const EmptyCase *c)
 {
-    return c->on == ON_ANY || (c->on == ON_INITIATORS && machine->initiators) ||
-           (c->on == ON_CXL && g_str_equal(machine->type, "q35"));
+    return !c->cxl || g_str_equal(machine->type, "q35");
 }
 
 static void test_case(const void *data)
@@ -191,12 +183,9 @@ static void add_tests(const NumaMachine *machine)
             numa_add_case(machine, prefix, old, test_old_type, c);
         }
     }
-    if (machine->initiators) {
-        numa_add_case(machine, prefix, "while-running", test_while_running,
-                      NULL);
-        numa_add_case(machine, prefix, "device-unplugged",
-                      test_device_unplugged, NULL);
-    }
+    numa_add_case(machine, prefix, "while-running", test_while_running, NULL);
+    numa_add_case(machine, prefix, "device-unplugged", test_device_unplugged,
+                  NULL);
 #ifdef CONFIG_TRACE_LOG
     numa_add_case(machine, prefix, "trace", test_trace, NULL);
 #endif
