@@ -47,7 +47,8 @@ const NumaMachine *numa_next_machine(const NumaMachine *machine)
     machine = machine ? machine + 1 : machines;
     while (machine < machines + ARRAY_SIZE(machines)) {
         if (g_str_equal(machine->arch, qtest_get_arch()) &&
-            qtest_has_machine(machine->type)) {
+            qtest_has_machine(machine->type) &&
+            qtest_has_device("sdhci-pci")) {
             return machine;
         }
         machine++;

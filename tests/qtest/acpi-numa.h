@@ -23,7 +23,7 @@
     "-numa hmat-lb,initiator=" #initiator ",target=" #target ","        \
     "hierarchy=memory,data-type=access-latency,latency=" #ns " "
 
-/* Any that each machine has */
+/* One that each machine of these takes */
 #define PCI_DEVICE "-device sdhci-pci,"
 #define INITIATOR "-object acpi-generic-initiator,"
 
@@ -56,7 +56,8 @@ typedef struct NumaMachine {
  * @machine: one of the machines, or %NULL
  *
  * Returns: the next machine of the QEMU under test, the first after %NULL, or
- *     %NULL when there are no more.
+ *     %NULL when there are no more.  A QEMU without the PCI device that the
+ *     tests use has none.
  */
 const NumaMachine *numa_next_machine(const NumaMachine *machine);
 
