@@ -22,7 +22,7 @@ OBJECT_DECLARE_TYPE(DevMemPxmAcpi, DevMemPxmAcpiClass, DEV_MEM_PXM_ACPI)
 /**
  * DevMemPxmAcpi:
  * @devid: id of the device
- * @nodeset: the nodes as given, until complete() has accepted the object
+ * @nodeset: the nodes as given
  * @first_node: the first of them
  * @num_nodes: how many there are, one after the other
  * @numa: the machine's nodes, once complete() has accepted the object

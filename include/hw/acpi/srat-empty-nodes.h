@@ -26,7 +26,7 @@
  * A node is empty if it has neither boot memory nor CPUs, and neither generic
  * initiators nor generic ports, which have an entry of another type.  Machine
  * types that are older than these entries have no empty nodes.
- * On every type, the nodes of a dev-mem-pxm-acpi object are empty ones.
+ * All of this aside, each node of a dev-mem-pxm-acpi object is an empty one.
  *
  * To be called for each node in ascending order, where the SRAT builder
  * describes the node's boot memory: operating systems number their nodes in the
