@@ -23,7 +23,7 @@
     "-numa hmat-lb,initiator=" #initiator ",target=" #target ","        \
     "hierarchy=memory,data-type=access-latency,latency=" #ns " "
 
-/* One that each machine of these takes */
+/* Each of the machines takes it */
 #define PCI_DEVICE "-device sdhci-pci,"
 #define INITIATOR "-object acpi-generic-initiator,"
 
