@@ -17,6 +17,10 @@ HEADER_LENGTH = 36
 
 def read_tables(guest: Guest) -> dict[str, bytes]:
     """By signature; of several with one signature the first"""
+    # First, as edk2 does: QEMU builds the tables anew when one of their files
+    # is read, and fw_cfg's directory has their new size only from then on.
+    # SeaBIOS keeps the old one: a PC with dozens of bridges loses tables.
+    guest.read_file('etc/table-loader')
     data = guest.read_file('etc/acpi/tables')
     tables: dict[str, bytes] = {}
     at = 0
