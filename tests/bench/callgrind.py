@@ -9,15 +9,12 @@ import dataclasses
 import re
 
 NAME = re.compile(r'\((\d+)\)(?: (.*))?$')
-FILES = ('fl', 'fi', 'fe')      # of a function, of what is inlined in it
 
 
 @dataclasses.dataclass
 class Function:
-    name: str
-    files: set[str] = dataclasses.field(default_factory=set)
     own: int = 0        # instructions of its own
-    # of each function that it calls, by its number: with all that calls
+    # of each function that it calls, by its name: with all that calls
     calls: collections.Counter = dataclasses.field(
         default_factory=collections.Counter)
 
@@ -28,17 +25,14 @@ class Names:
     def __init__(self):
         self.known: dict[str, str] = {}
 
-    def key(self, text: str) -> str:
+    def name(self, text: str) -> str:
         match = NAME.match(text)
         if not match:
             raise ValueError(f'callgrind: no compressed name: {text}')
         number, name = match.groups()
         if name is not None:
             self.known[number] = name
-        return number
-
-    def name(self, text: str) -> str:
-        return self.known[self.key(text)]
+        return self.known[number]
 
 
 class Profile:
@@ -48,24 +42,16 @@ class Profile:
         self.read(lines)
 
     def read(self, lines) -> None:
-        files, names = Names(), Names()
+        names = Names()
         function = callee = None
         called = False
         for line in map(str.rstrip, lines):
             key, equals, value = line.partition('=')
             if key == 'fn':
-                number = names.key(value)
-                function = self.functions.setdefault(
-                    number, Function(names.known[number]))
-                function.files.add(file)
-            elif key in FILES:
-                file = files.name(value)
-                if function and key != 'fl':
-                    function.files.add(file)
+                function = self.functions.setdefault(names.name(value),
+                                                     Function())
             elif key == 'cfn':
-                callee = names.key(value)
-            elif key in ('cfi', 'cfl'):
-                files.key(value)
+                callee = names.name(value)
             elif key == 'calls':
                 called = True
             elif line[:1].isdigit() or line[:1] in ('+', '-', '*'):
@@ -84,29 +70,31 @@ class Profile:
 
     def inclusive(self, name: str) -> int:
         """Of a function that does not call itself, with all that it calls"""
-        found = [function.own + function.calls.total()
-                 for function in self.functions.values()
-                 if function.name == name]
-        if not found:
-            raise ValueError(f'callgrind: there is no {name}: '
-                             'is QEMU built with debug information?')
-        return sum(found)
+        if name not in self.functions:
+            raise ValueError(f'callgrind: there is no {name}: give a QEMU '
+                             'that is not stripped, such as make builds')
+        function = self.functions[name]
+        return function.own + function.calls.total()
 
-    def entered(self, callers: tuple[str, ...], own: tuple[str, ...]) -> int:
-        """What the functions of the files own cost, with all that they call,
-        where functions of the files callers call them.
+    def entered(self, callers: set[str], own: set[str],
+                shared: set[str]) -> int:
+        """What the functions own cost, with all that they call, where the
+        functions callers call them.
 
-        Files are given by the end of their path.
+        A call is refused if one of the two names is shared: it may be a call
+        of another function.
         """
-        def of(function: Function, files: tuple[str, ...]) -> bool:
-            return any(path.endswith(files) for path in function.files)
-
-        ours = {number for number, function in self.functions.items()
-                if of(function, own)}
-        return sum(count for function in self.functions.values()
-                   if of(function, callers)
-                   for callee, count in function.calls.items()
-                   if callee in ours)
+        total = 0
+        for caller in callers & self.functions.keys():
+            for callee, count in self.functions[caller].calls.items():
+                if callee not in own:
+                    continue
+                for name in {caller, callee} & shared:
+                    raise ValueError(
+                        f'callgrind: {caller} calls {callee}, but more than '
+                        f'one function is called {name}: rename ours')
+                total += count
+        return total
 
 
 def read(path: str) -> Profile:

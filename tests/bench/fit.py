@@ -40,6 +40,8 @@ class Fit:
 
 
 def fit(xs: list[float], ys: list[float]) -> Fit:
+    if not ys[-1]:
+        raise ValueError(f'fit: a cost is 0 at {xs[-1]}: nothing was counted')
     constant, slope = polynomial(xs, ys, 1)
     square = polynomial(xs, ys, 2)[2]
     return Fit(constant, slope, square * xs[-1] ** 2 / ys[-1])

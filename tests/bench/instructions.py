@@ -11,18 +11,35 @@ import dataclasses
 import os
 
 import callgrind
+import symbols
 from start import start
-from variants import Variant, arguments
+from variants import OURS, Variant, arguments
 
-OUR_FILES = tuple(f'/hw/acpi/{name}' for name in (
-    'dev-mem-pxm.c', 'dev-mem-pxm-build.c', 'dev-mem-pxm-check.c',
-    'nvidia-gpu-mem.c', 'pci-path.c', 'srat-empty-nodes.c'))
+ACPI = 'hw/acpi'
+TREE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
+OUR_FILES = tuple(f'{ACPI}/{name}' for name in sorted(
+    os.listdir(os.path.join(TREE, ACPI))) if name.endswith('.c'))
 # They call ours: to build tables; to complete and to check an object
-BUILDERS = ('/hw/arm/virt-acpi-build.c', '/hw/acpi/pci.c')
-CHECKERS = ('/qom/object_interfaces.c',)
+BUILDERS = ('hw/arm/virt-acpi-build.c', 'hw/acpi/pci.c')
+CHECKERS = ('qom/object_interfaces.c',)
 MAIN_THREAD = '01'
 ALL_TABLES = 'virt_acpi_build'
 PEERS_TABLES = 'build_srat_generic_affinity_structures'
+
+
+@dataclasses.dataclass(frozen=True)
+class Functions:
+    """Their names"""
+    ours: set[str]
+    builders: set[str]
+    checkers: set[str]
+    shared: set[str]
+
+
+def functions(qemu: str) -> Functions:
+    return Functions(symbols.of_sources(qemu, OUR_FILES),
+                     symbols.of_sources(qemu, BUILDERS),
+                     symbols.of_sources(qemu, CHECKERS), symbols.shared(qemu))
 
 
 @dataclasses.dataclass
@@ -32,17 +49,6 @@ class Count:
     our_tables: int         # of that: our functions, with all that they call
     our_checks: int         # of our objects, before the machine runs
     peers_tables: int       # of tables: the peer's function
-
-
-def count(qemu: str, folder: str, name: str, args: list[str]) -> Count:
-    out = os.path.join(folder, f'callgrind.{name}')
-    start(['valgrind', '--tool=callgrind', '--separate-threads=yes',
-           f'--callgrind-out-file={out}', qemu, *args], f'{out}.log')
-    profile = callgrind.read(f'{out}-{MAIN_THREAD}')
-    return Count(profile.total, profile.inclusive(ALL_TABLES),
-                 profile.entered(BUILDERS, OUR_FILES),
-                 profile.entered(CHECKERS, OUR_FILES),
-                 profile.inclusive(PEERS_TABLES))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +62,30 @@ class Job:
         return f'{self.variant.key}-{self.gpus}-{self.switches}-{self.run}'
 
 
+def evaluate(profile: callgrind.Profile, job: Job, names: Functions) -> Count:
+    found = Count(
+        profile.total, profile.inclusive(ALL_TABLES),
+        profile.entered(names.builders, names.ours, names.shared),
+        profile.entered(names.checkers, names.ours, names.shared),
+        profile.inclusive(PEERS_TABLES))
+    if OURS in job.variant.objects and not (found.our_tables and
+                                            found.our_checks):
+        raise ValueError(
+            f'{job.name()}: our objects cost nothing ({found}): see who calls '
+            f'functions of {ACPI}/, and list it in BUILDERS or CHECKERS')
+    return found
+
+
 def count_all(qemu: str, folder: str, jobs: list[Job]) -> dict[Job, Count]:
     """As many at a time as there are processors"""
+    names = functions(qemu)
+
     def one(job: Job) -> Count:
-        return count(qemu, folder, job.name(),
-                     arguments(job.variant, job.gpus, job.switches))
+        out = os.path.join(folder, f'callgrind.{job.name()}')
+        start(['valgrind', '--tool=callgrind', '--separate-threads=yes',
+               f'--callgrind-out-file={out}', qemu,
+               *arguments(job.variant, job.gpus, job.switches)], f'{out}.log')
+        return evaluate(callgrind.read(f'{out}-{MAIN_THREAD}'), job, names)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         try:

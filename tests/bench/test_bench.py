@@ -2,8 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tests, in TAP, of what the bench concludes from its figures."""
 
+import collections
+import dataclasses
 import os
+import re
 import sys
+import tempfile
 from xml.etree import ElementTree
 
 sys.dont_write_bytecode = True      # the source directory stays clean
@@ -12,108 +16,138 @@ sys.path += [os.path.join(HERE, '..', name) for name in ('guest', 'fuzz')]
 
 import boots                        # noqa: E402
 import callgrind                    # noqa: E402
+import instructions                 # noqa: E402
 import plot                         # noqa: E402
+import report                       # noqa: E402
+import symbols                      # noqa: E402
 import variants                     # noqa: E402
 from checks import Failure, same    # noqa: E402
 from figures import (               # noqa: E402
-    MOST, MOST_TABLE_CODE, Figures, jobs)
+    MOST, MOST_TABLE_CODE, Figures, Sizes, jobs)
 from fit import fit                 # noqa: E402
-from instructions import Count      # noqa: E402
+from instructions import Count, Job     # noqa: E402
 from spread import Spread, paired_ratio     # noqa: E402
 from tap import Tap                 # noqa: E402
 from wall import in_turn            # noqa: E402
 
-# main calls virt_acpi_build, which calls ours, which calls helper, and that a
-# callback of ours; check calls ours as well.  Some lines of virt_acpi_build, and
-# the first of ours, are inlined from a header.  A name is written out once.
+# Made up, as of a QEMU without debug information.  main calls virt_acpi_build,
+# which calls ours, which calls helper, and that a callback of ours.  check calls
+# ours as well.  A name is written out once.
 PROFILE = '''# callgrind format
 version: 1
 positions: line
 events: Ir
-summary: 62
+summary: 66
 
-fl=(1) /qemu/system/main.c
+ob=(1) /build/qemu/qemu-system-aarch64
+fl=(1) ???
 fn=(1) main
-10 10
-cfi=(2) /qemu/build/../base/hw/arm/virt-acpi-build.c
+0 10
 cfn=(2) virt_acpi_build
-calls=1 20
-11 15
-cfi=(5) /qemu/base/qom/object_interfaces.c
+calls=1 0
+0 15
+cob=(2) /lib/libc.so.6
+cfi=(2) ./malloc/malloc.c
+cfn=(7) free
+calls=1 3350
+0 4
 cfn=(6) check
-calls=1 20
-12 37
+calls=1 0
+0 37
 
-fl=(2)
 fn=(2)
-20 5
-fi=(3) /usr/include/header.h
-+3 2
-fe=(2)
-cfi=(4) /qemu/build/../base/hw/acpi/pci-path.c
+0 5
+0 2
 cfn=(3) ours
-calls=1 30
-* 8
+calls=1 0
+0 8
 
-fl=(3)
 fn=(3)
-30 2
-fi=(4)
-32 4
-cfi=(6) /qemu/base/qom/object.c
+0 6
 cfn=(4) helper
-calls=2 40
-31 10
+calls=2 0
+0 10
 
-fl=(6)
 fn=(4)
-40 8
-cfi=(4)
+0 8
 cfn=(5) callback
-calls=2 50
--1 2
+calls=2 0
+0 2
 
-fl=(4)
 fn=(5)
-50 2
+0 2
 
-fl=(5)
 fn=(6)
-60 29
-cfi=(4)
+0 29
 cfn=(3)
-calls=1 30
-61 8
+calls=1 0
+0 8
+
+ob=(2)
+fl=(2)
+fn=(7)
+3350 3
++3 1
 '''
+NAMES = instructions.Functions(ours={'ours', 'callback'},
+                               builders={'virt_acpi_build'},
+                               checkers={'check'}, shared=set())
+
+
+def refuses(what, wanted, action, *args):
+    try:
+        action(*args)
+    except ValueError as error:
+        if wanted not in str(error):
+            raise Failure(f'{what}: {error}: no {wanted}') from None
+        return
+    raise Failure(f'{what} is taken')
+
+
+def profile_of(text=PROFILE):
+    return callgrind.Profile(text.splitlines(keepends=True))
 
 
 def parser_counts():
-    profile = callgrind.Profile(PROFILE.splitlines(keepends=True))
-    same('total', profile.total, 62)
-    same('inlined lines', profile.inclusive('virt_acpi_build'), 15)
-    same('tables', profile.entered(('/virt-acpi-build.c',),
-                                   ('/hw/acpi/pci-path.c',)), 8)
-    same('checks', profile.entered(('/qom/object_interfaces.c',),
-                                   ('/hw/acpi/pci-path.c',)), 8)
+    profile = profile_of()
+    same('total', profile.total, 66)
+    same('tables', profile.inclusive('virt_acpi_build'), 15)
+    same('our tables', profile.entered(NAMES.builders, NAMES.ours, set()), 8)
+    same('our checks', profile.entered(NAMES.checkers, NAMES.ours, set()), 8)
 
 
-def parser_refuses(what, lines):
-    def check():
-        try:
-            callgrind.Profile(lines)
-        except ValueError:
-            return
-        raise Failure(f'{what} is taken')
-    return check
+def shared_names():
+    profile = profile_of()
+    same('a shared name that is not called', profile.entered(
+        {'virt_acpi_build', 'free'}, NAMES.ours, {'callback', 'free'}), 8)
+    for name in 'ours', 'check':
+        refuses(f'a call with a second {name}', f'function is called {name}',
+                profile.entered, NAMES.checkers, NAMES.ours, {name})
+
+
+def profile_without_ours():
+    """Its names are not those of the object files."""
+    profile = profile_of(PROFILE.replace('helper', instructions.PEERS_TABLES))
+    for names in ({'ours': {'theirs'}}, {'builders': {'main'}},
+                  {'checkers': {'main'}}):
+        refuses(f'a profile with other {names}', 'ours-1-0-0: our objects',
+                instructions.evaluate, profile, Job(variants.OUR_OBJECT, 1),
+                dataclasses.replace(NAMES, **names))
+    same('the same with none', instructions.evaluate(
+        profile, Job(variants.NONE, 1), dataclasses.replace(
+            NAMES, checkers={'main'})).our_checks, 0)
+
+
+def no_object_file():
+    with tempfile.TemporaryDirectory() as folder:
+        refuses('a QEMU without objects', '*.p/qom_object.c.o',
+                symbols.of_sources, os.path.join(folder, 'qemu'),
+                ('qom/object.c',))
 
 
 def no_function():
-    profile = callgrind.Profile(PROFILE.splitlines())
-    try:
-        profile.inclusive('virt_acpi')
-    except ValueError:
-        return
-    raise Failure('a function that is not there costs nothing')
+    refuses('a function that is not there', 'no virt_acpi:',
+            profile_of().inclusive, 'virt_acpi')
 
 
 def spread():
@@ -159,7 +193,11 @@ def figures_of(total, table_code):
             total=total(job.gpus) if ours else 100_000_000, tables=1_000_000,
             our_tables=table_code(job.gpus) + 1000 * job.switches
             if ours else 0, our_checks=job.gpus, peers_tables=0)
-    return Figures('', counts, {}, {}, {})
+    measured = [(variant.key, gpus) for variant in variants.VARIANTS
+                for gpus in variants.GPUS]
+    return Figures('', counts, dict.fromkeys(measured, Sizes(1, 2, 3, 4)),
+                   dict.fromkeys(measured, [0.1, 0.2, 0.3]),
+                   {'with': [2.0, 2.2], 'without': [1.0, 1.1]})
 
 
 def verdicts(name, total, table_code, wanted):
@@ -167,6 +205,16 @@ def verdicts(name, total, table_code, wanted):
         targets = figures_of(total, table_code).targets()
         same('met', [target.met for target in targets], wanted)
     return f'targets: {name}', check
+
+
+def whole_report():
+    """A table has a row for each number of GPUs, or of bridges."""
+    text = report.write(figures_of(lambda n: 200_000_000, lambda n: 7 * n))
+    same('rows', collections.Counter(re.findall(r'(?m)^\| (\d+) \|', text)),
+         {'1': 7, '2': 6, '4': 6, '8': 6, '15': 6, '3': 1, '5': 1, '9': 1,
+          '17': 1, '31': 1})
+    same('ratio', '| instructions to the first QMP answer | 2.000 |' in text,
+         True)
 
 
 def one_machine():
@@ -212,19 +260,24 @@ def picture():
 CASES = (
     ('callgrind: each call of ours is counted once', parser_counts),
     ('callgrind: a file without its end is refused',
-     parser_refuses('half a file', PROFILE.replace('summary: 62', '')
-                    .splitlines())),
+     lambda: refuses('half a file', 'not whole', profile_of,
+                     PROFILE.replace('summary: 66', ''))),
     ('callgrind: other events are refused',
-     parser_refuses('a cache miss',
-                    PROFILE.replace('events: Ir', 'events: Ir D1mr')
-                    .splitlines())),
+     lambda: refuses('a cache miss', 'not instructions', profile_of,
+                     PROFILE.replace('events: Ir', 'events: Ir D1mr'))),
     ('callgrind: a function that is not there is told', no_function),
+    ('callgrind: a call by a name of two functions is refused', shared_names),
+    ('a profile in which our objects cost nothing is refused',
+     profile_without_ours),
+    ('a QEMU without its object files is refused', no_object_file),
     ('the median is given with the quartiles', spread),
     ('a ratio of pairs is none of a slower machine', quiet_ratio),
     ('a noisy ratio is not printed', noisy_ratio),
     ('each run has its partner', unequal_pairs),
     ('a line is linear', line_fit),
     ('a parabola is not linear', parabola_fit),
+    ('a cost of nothing has no growth', lambda: refuses(
+        'nothing', 'is 0 at 15', fit, variants.GPUS, [0] * 5)),
     verdicts('all met', lambda n: 100_000_000 + 200_000 * n,
              lambda n: 100_000 * n, [True] * 5),
     verdicts('too slow', lambda n: 100_000_000 + 201_000 * n,
@@ -234,6 +287,7 @@ CASES = (
              [True, False, True, True, True]),
     verdicts('quadratic', lambda n: 100_000_000 + 13_000 * n * n,
              lambda n: 8000 * n * n, [True, True, False, False, True]),
+    ('the report has all figures', whole_report),
     ('the variants differ in their objects alone', one_machine),
     ('the guests differ in their empty nodes alone', boots_differ),
     ('each variant comes first in turn', turns),
