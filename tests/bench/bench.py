@@ -9,6 +9,7 @@ Exit status 1: a target is missed.
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import platform
@@ -27,7 +28,8 @@ import report                       # noqa: E402
 import sizes                        # noqa: E402
 import variants                     # noqa: E402
 import wall                         # noqa: E402
-from figures import Figures, jobs   # noqa: E402
+from figures import Figures, Sizes, jobs     # noqa: E402
+from instructions import Count, Job     # noqa: E402
 from qemu import Failure            # noqa: E402
 
 PAIRS = 5       # of guests
@@ -71,15 +73,33 @@ def boot_guests(args: argparse.Namespace) -> dict[str, list[float]]:
     return json.loads(done.stdout)
 
 
-def measure(args: argparse.Namespace) -> Figures:
-    work = os.path.join(args.out, 'work')
+def measure_exactly(args: argparse.Namespace, work: str, todo: list[Job]
+                    ) -> tuple[dict[Job, Count], dict[tuple[str, int], Sizes]]:
+    """What work of others on the machine does not change"""
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(work)
     with step('Counting instructions'):
-        counts = instructions.count_all(args.qemu, work, jobs())
+        counts = instructions.count_all(args.qemu, work, todo)
     with step('Reading tables'):
-        lengths = {(variant.key, gpus): sizes.measure(args.qemu, variant, gpus)
-                   for gpus in variants.GPUS for variant in variants.VARIANTS}
+        lengths = {(job.variant.key, job.gpus):
+                   sizes.measure(args.qemu, job.variant, job.gpus)
+                   for job in todo if not (job.switches or job.run)}
+    return counts, lengths
+
+
+def measure_smallest(args: argparse.Namespace, work: str) -> str:
+    """A list, in JSON, with an element for each variant and number of GPUs"""
+    counts, lengths = measure_exactly(
+        args, work, [Job(variant, gpus) for gpus in variants.GPUS[:2]
+                     for variant in variants.VARIANTS])
+    return json.dumps([{'variant': job.variant.key, 'gpus': job.gpus,
+                        **dataclasses.asdict(count), **dataclasses.asdict(
+                            lengths[job.variant.key, job.gpus])}
+                       for job, count in counts.items()], indent=4)
+
+
+def measure(args: argparse.Namespace, work: str) -> Figures:
+    counts, lengths = measure_exactly(args, work, jobs())
     # These take time: nothing may run beside them
     with step('Starting QEMU'):
         seconds = wall.measure(args.qemu, work)
@@ -91,8 +111,11 @@ def measure(args: argparse.Namespace) -> Figures:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--qemu', required=True, metavar='PATH')
-    parser.add_argument('--guest', required=True, metavar='DIR',
-                        help='what build-guest made')
+    extent = parser.add_mutually_exclusive_group(required=True)
+    extent.add_argument('--guest', metavar='DIR', help='what build-guest made')
+    extent.add_argument('--smallest', action='store_true',
+                        help='print only the instructions and sizes of 1 and '
+                        '2 GPUs, as JSON: for test_bench.py')
     parser.add_argument('--out', required=True, metavar='DIR',
                         help='gets the report')
     args = parser.parse_args()
@@ -103,8 +126,12 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
+    work = os.path.join(args.out, 'work')
     try:
-        figures = measure(args)
+        if args.smallest:
+            print(measure_smallest(args, work))
+            return 0
+        figures = measure(args, work)
     except (Failure, OSError, ValueError,
             subprocess.CalledProcessError) as error:
         sys.exit(f'bench: {error}')

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tests, in TAP, of what the bench concludes from its figures."""
+"""Tests, in TAP, of what the bench concludes from its figures, and of its
+smallest real run."""
 
+import argparse
 import collections
 import dataclasses
+import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from xml.etree import ElementTree
@@ -295,9 +299,86 @@ CASES = (
 )
 
 
+class SmallestRun:
+    """What the bench measures of the QEMU that is built, by variant and number
+    of GPUs"""
+
+    def __init__(self, qemu, out):
+        self.qemu, self.out = qemu, out
+        self.found = {}
+
+    def is_made(self):
+        done = subprocess.run(
+            [os.path.join(HERE, 'bench.py'), '--smallest', '--qemu', self.qemu,
+             '--out', self.out], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise Failure(done.stderr)
+        self.found = {(run['variant'], run['gpus']): run
+                      for run in json.loads(done.stdout)}
+        same('runs', len(self.found), 2 * len(variants.VARIANTS))
+
+    def rises(self, figure, *keys):
+        """From each variant and number of GPUs to the next"""
+        values = [self.found[key][figure] for key in keys]
+        if not all(low < high for low, high in zip(values, values[1:])):
+            raise Failure(f'{figure} does not rise: {dict(zip(keys, values))}')
+
+    def our_tables(self):
+        for variant in 'ours', 'initiators':
+            self.rises('our_tables', ('none', 1), (variant, 1), (variant, 2))
+        for key, run in self.found.items():
+            if not run['our_tables'] < run['tables'] < run['total']:
+                raise Failure(f'a part is more than the whole: {key}: {run}')
+
+    def our_checks(self):
+        same('without our objects',
+             [self.found[variant, gpus]['our_checks']
+              for variant in ('none', 'peer') for gpus in (1, 2)], [0] * 4)
+        self.rises('our_checks', ('none', 1), ('ours', 1), ('ours', 2))
+
+    def peers_tables(self):
+        self.rises('peers_tables', ('none', 1), ('peer', 1), ('peer', 2))
+
+    def lengths(self):
+        self.rises('srat', ('ours', 1), ('initiators', 1), ('initiators', 2))
+        self.rises('dsdt', ('none', 1), ('ours', 1), ('ours', 2))
+        self.rises('command_line', ('none', 1), ('ours', 1), ('peer', 1))
+
+    def refused_profile(self):
+        """A profile of QEMU without our objects is not taken for one with."""
+        path = os.path.join(self.out, 'work', 'callgrind.none-1-0-0-01')
+        refuses('a profile without our objects', 'cost nothing',
+                instructions.evaluate, callgrind.read(path),
+                Job(variants.OUR_OBJECT, 1), instructions.functions(self.qemu))
+
+    def cases(self):
+        with open(self.qemu, 'rb') as file:
+            if b'__asan_init' in file.read():
+                return (('the smallest run # SKIP valgrind can\'t run a QEMU '
+                         'with AddressSanitizer', lambda: None),)
+        return (
+            ('the smallest run is made', self.is_made),
+            ('our table code costs something, and more for two GPUs',
+             self.our_tables),
+            ('so do our checks, and nothing without our objects',
+             self.our_checks),
+            ("the peer's function costs more with its objects",
+             self.peers_tables),
+            ('tables and command lines have a length', self.lengths),
+            ('a profile of QEMU without our objects is refused',
+             self.refused_profile))
+
+
 def main():
-    tap = Tap(len(CASES))
-    for name, check in CASES:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--qemu', required=True, metavar='PATH')
+    parser.add_argument('--out', required=True, metavar='DIR',
+                        help='gets the profiles')
+    args = parser.parse_args()
+    cases = CASES + SmallestRun(args.qemu, args.out).cases()
+    tap = Tap(len(cases))
+    for name, check in cases:
         tap.point(name, check)
     return 1 if tap.failures else 0
 
