@@ -8,6 +8,7 @@ Prints TAP: a case for each batch of machines.
 """
 
 import argparse
+import hashlib
 import multiprocessing
 import random
 import shlex
@@ -16,6 +17,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from pathlib import Path
 
 from case import Case
 from qemu import Emulator
@@ -62,6 +64,14 @@ def tell_counts(counts: Counter, seconds: float) -> None:
             f'{name.removeprefix(prefix)} {counts[name]}' for name in names))
 
 
+def tree_seed() -> str:
+    """The same for as long as the fuzzer is the same"""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).resolve().parent.glob('*.py')):
+        digest.update(path.read_bytes())
+    return str(int(digest.hexdigest()[:8], 16))
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--qemu', help='the QEMU to test, for aarch64')
@@ -69,7 +79,8 @@ def parse() -> argparse.Namespace:
                         'of the machines are PCs')
     parser.add_argument('--count', type=int, default=300,
                         help='how many machines (%(default)s)')
-    parser.add_argument('--seed', help='a number or word (random)')
+    parser.add_argument('--seed', help='a number or word (random); "tree": a '
+                        'hash of the fuzzer, as in make check')
     parser.add_argument('--first', type=int, default=0,
                         help='the number of the first machine (%(default)s)')
     parser.add_argument('--jobs', type=int, default=1,
@@ -87,6 +98,8 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     args = parse()
     seed = args.seed or str(random.SystemRandom().randrange(10 ** 9))
+    if seed == 'tree':
+        seed = tree_seed()
     numbers = range(args.first, args.first + args.count)
     emulators = [Emulator.of(binary, arch) for binary, arch in
                  ((args.qemu, 'aarch64'), (args.pc_qemu, 'x86_64')) if binary]
