@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
+# $(call quoted,TEXT): TEXT is one word for the shell
+quoted = '$(subst ','\'',$1)'
+
 # The build folder: the one that ./configure was told, or its default
 BUILD := $(CURDIR)/build
 -include config.mk
@@ -8,6 +11,13 @@ BUILD := $(CURDIR)/build
 BASE :=
 ifneq ($(BASE),)
 BUILD := $(CURDIR)/build-$(notdir $(BASE:/=))
+endif
+
+# The recipes use these paths without quotes
+refused := $(shell scripts/plain-path $(call quoted,$(CURDIR)) \
+    $(call quoted,BASE=$(BASE)) $(call quoted,BUILD=$(BUILD)))
+ifneq ($(.SHELLSTATUS),0)
+$(error $(or $(refused),run make in the folder of this tree))
 endif
 
 # make run: GPUs, nodes of each GPU, partitions of its memory (one in a node), the
@@ -78,23 +88,23 @@ docs: $(BUILD)/build.ninja
 
 install: all docs
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
-	@scripts/install-qemu $(BUILD) $(GUEST) '$(PREFIX)'
+	@scripts/install-qemu $(BUILD) $(GUEST) $(call quoted,$(PREFIX))
 
 deb: all docs
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
 	@scripts/build-deb $(BUILD) $(GUEST)
 
 uninstall:
-	@scripts/uninstall-qemu $(BUILD) '$(PREFIX)'
+	@scripts/uninstall-qemu $(BUILD) $(call quoted,$(PREFIX))
 
 series: $(BUILD)/build.ninja
 	@scripts/apply-tree $(BUILD)
-	@scripts/make-series $(BUILD) $(OUT)
+	@scripts/make-series $(BUILD) $(call quoted,$(OUT))
 
 check-series: series
 	@scripts/host-packages $(BUILD) tests
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
-	@scripts/check-series $(BUILD) $(OUT)
+	@scripts/check-series $(BUILD) $(call quoted,$(OUT))
 
 check-regress: all
 	@scripts/host-packages $(BUILD) tests
@@ -105,14 +115,10 @@ check-targets: $(BUILD)/build.ninja
 	@scripts/check-targets $(BUILD)
 
 clean:
-	rm -rf $(BUILD)/guest* $(BUILD)/*-test $(BUILD)/run $(BUILD)/log \
-	    $(BUILD)/docs $(BUILD)/stage $(BUILD)/deb $(BUILD)/*.deb \
-	    $(BUILD)/series $(BUILD)/check-* $(BUILD)/vfio $(BUILD)/nvidia $(BUILD)/bench
-	[ ! -d $(BUILD)/qemu ] || ninja -C $(BUILD)/qemu -t clean
+	@scripts/clean $(BUILD)
 
 distclean:
-	[ ! -e $(BUILD)/.nvidia-gpu-mem-acpi ] || rm -rf $(BUILD)
-	rm -f config.mk
+	@scripts/clean $(BUILD) all
 
 help:
 	@echo "make                build $(BUILD)/qemu-system-aarch64"

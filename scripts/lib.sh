@@ -2,8 +2,15 @@
 #
 # What the shell scripts of this project share.  To be sourced.
 
+# By it, cd would go to another folder of the same name
+unset CDPATH
+
 # The top folder of this project: the script is somewhere below it
-top=$(cd "$(dirname "$0")" && until [ -f scripts/lib.sh ]; do cd ..; done && pwd)
+top=$(cd -P "$(dirname "$0")" &&
+    until [ -f scripts/lib.sh ]; do cd ..; done && pwd)
+
+# What ./configure puts into a build folder
+marker=.nvidia-gpu-mem-acpi
 
 die() {
     echo "$(basename "$0"): $*" >&2
@@ -31,6 +38,19 @@ step() {
         die "$step_message failed; the whole log: $step_log"
     fi
     echo "$(($(date +%s) - step_start)) s"
+}
+
+# ours DIR...: die unless each is a build folder or in one.  A script removes
+# things only there.
+ours() {
+    for dir; do
+        above=$(realpath -ms -- "$dir")
+        until [ -e "$above/$marker" ]; do
+            above=${above%/*}
+            [ -n "$above" ] ||
+                die "$dir is not in a build folder, which ./configure makes"
+        done
+    done
 }
 
 # git in the prepared base, whoever owns it: $build is the build folder
