@@ -11,6 +11,9 @@ case $prefix in
 '') die "$build has no QEMU; tell where it is installed: PREFIX=DIR" ;;
 *) die "PREFIX=$prefix: give an absolute path" ;;
 esac
+# What is recorded is a line each
+[ "$(printf '%s\n' "$prefix" | wc -l)" -eq 1 ] ||
+    die "PREFIX=$prefix: give a path of one line"
 prefix=${prefix%/}
 
 # For packagers: what is below it is moved to / later
@@ -20,3 +23,7 @@ destdir=${destdir%/}
 # All that was put there, a line each, as it is called without DESTDIR;
 # directories that were made end with a slash.
 record=$destdir$prefix/share/qemu/nvidia-gpu-mem-acpi.installed
+# Once its folder was moved, it names files of another one
+[ ! -e "$record" ] || grep -qxF "${record#"$destdir"}" "$record" ||
+    die "$record is of an install in another folder: give the PREFIX and" \
+        "DESTDIR of the install"
