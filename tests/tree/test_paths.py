@@ -26,7 +26,7 @@ sys.path.append(os.path.join(TOP, 'tests', 'guest'))
 from checks import Failure, same    # noqa: E402
 from tap import Tap                 # noqa: E402
 
-TAKEN = '._+-/@,='
+TAKEN = '._+-/@='
 MARKER = '.nvidia-gpu-mem-acpi'
 RECORD = 'share/qemu/nvidia-gpu-mem-acpi.installed'
 with open(os.path.join(TOP, 'Makefile')) as file:
@@ -39,7 +39,8 @@ BAD = ('work 2026', 'work\t2026', 'work\n2026', 'work\n', 'work #2026',
        'work ~', "work''-2026", 'work""-2026', 'work$x', 'work`x`2026',
        'work;2026', 'work*', 'work?2026', 'work[-]2026', 'work{-,+}2026',
        'work\\-2026', 'work&2026', 'work|2026', 'work<2026', 'work>2026',
-       'work(2026)', 'work:2026', 'work%2026', 'work!2026', 'work^2026',
+       'work(2026)', 'work,2026', 'work:2026', 'work%2026', 'work!2026',
+       'work^2026',
        '#2026', '~', 'work\x7f2026')
 BESIDE = ('work', '2026', 'work2026', 'work-2026')
 GOOD = ('tree', f'wörk{TAKEN.replace("/", "")}2026')
@@ -48,10 +49,11 @@ QUOTES = 'a \'b\' "c" `touch d` $(touch d); touch d #'
 
 # A build folder, without and with what "make clean" removes
 KEPT = (MARKER, 'build.ninja', 'base/VERSION', 'cache/packages', 'qemu/program')
-BUILT = ('guest/vmlinuz', 'guest-new/vmlinuz', 'guest.stamp', 'run/guest.log',
-         'guest-test/log', 'log/base.log', 'docs/made', 'stage/bin/qemu',
+BUILT = ('guest/vmlinuz', 'guest-new/vmlinuz', 'run/guest.log',
+         'guest-test/log', 'log/base.log', 'docs/made', 'stage.x/bin/qemu',
+         'results/guest.json',
          'deb/root', 'qemu-gpu-mem_1_arm64.deb', 'series/a/0001-a.patch',
-         'check-series/failed', 'vfio/vmlinuz', 'nvidia/guest',
+         'check-series/failed', 'vfio/vmlinuz', 'nvidia/nvidia.ko',
          'bench/report.md')
 
 # The scripts that make something anew in the folders that they are given
@@ -222,7 +224,7 @@ def config_mk():
 
 
 def characters():
-    """of ASCII, exactly letters, digits and ._+-/@,= are taken, and UTF-8 is"""
+    """of ASCII, exactly letters, digits and ._+-/@= are taken, and UTF-8 is"""
     plain = f'{string.ascii_letters}{string.digits}äß€😀'
     with Scratch() as scratch:
         def taken(path):
@@ -321,7 +323,7 @@ def scripts_elsewhere():
     """a script that makes a folder anew refuses one in no build folder"""
     with Scratch() as scratch:
         folder = scratch.path('home')
-        for path in ('base/VERSION', 'base.new/x', 'qemu/x', 'deb/x', 'stage/x',
+        for path in ('base/VERSION', 'base.new/x', 'qemu/x', 'deb/x', 'stage.x',
                      'docs/made', 'cache/x', 'cache.new/x', 'cache.inputs',
                      'guest/version'):
             write(os.path.join(folder, path))
@@ -423,7 +425,8 @@ def series_elsewhere():
 
 def main():
     points = (options, each_target, config_mk, characters, not_absolute,
-              other_base, no_marker, tree_in_build, configure_elsewhere, scripts_elsewhere,
+              other_base, no_marker, tree_in_build, configure_elsewhere,
+              scripts_elsewhere,
               arguments_arrive, uninstall, uninstall_elsewhere,
               series_elsewhere)
     tap = Tap(3 * len(BAD) + len(GOOD) + len(points))
