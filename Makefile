@@ -67,11 +67,11 @@ run: all
 	    $(if $(PARTITIONS),--partitions $(PARTITIONS)) -- $(QEMU_ARGS)
 
 check: $(BUILD)/build.ninja
-	@scripts/host-packages $(BUILD) docs tests kernel
+	@scripts/host-packages $(BUILD) docs tests kernel bench
 	@scripts/run-tests $(BUILD) $(SUITE)
 
 fuzz: all
-	@scripts/build-others $(BUILD)
+	@scripts/build-qemu $(BUILD) others
 	@tests/fuzz/fuzz.py --qemu $(BUILD)/qemu-system-aarch64 \
 	    --pc-qemu $(BUILD)/qemu-system-x86_64 --count $(N) \
 	    --jobs $$(nproc) $(if $(SEED),--seed $(SEED))

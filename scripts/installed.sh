@@ -23,7 +23,7 @@ destdir=${destdir%/}
 # All that was put there, a line each, as it is called without DESTDIR;
 # directories that were made end with a slash.
 record=$destdir$prefix/share/qemu/nvidia-gpu-mem-acpi.installed
-# Once its folder was moved, it names files of another one
+# A record in a folder that was moved names files in the old place
 [ ! -e "$record" ] || grep -qxF "${record#"$destdir"}" "$record" ||
     die "$record is of an install in another folder: give the PREFIX and" \
         "DESTDIR of the install"

@@ -40,9 +40,9 @@ step() {
     echo "$(($(date +%s) - step_start)) s"
 }
 
-# ours DIR...: die unless each is a build folder or in one.  A script removes
+# in_build_folder DIR...: die unless each is a build folder or in one.  A script removes
 # things only there.
-ours() {
+in_build_folder() {
     for dir; do
         above=$(realpath -ms -- "$dir")
         until [ -e "$above/$marker" ]; do
@@ -67,6 +67,12 @@ os_release() {
     [ ! -r /etc/os-release ] || (. /etc/os-release && eval "echo \${$1-}")
 }
 
+# cached COMPILER: the command that compiles by it, with ccache if that is there
+cached() {
+    ! command -v ccache >/dev/null || printf 'ccache '
+    echo "$1"
+}
+
 # ccache_in DIR: what is compiled below DIR is found again from a clean clone
 # elsewhere.  What isn't found is compiled at once, without the preprocessor
 # run alone before: that takes a third off the first build.
@@ -74,13 +80,41 @@ ccache_in() {
     export CCACHE_BASEDIR="$1" CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
 }
 
-# installed_targets BUILD: what ninja makes of all that is installed.  "all" would
-# have QEMU's own tests besides, which are more.
+# The machines whose QEMU is built.  The first is what is installed; the others are
+# for the tests: PCs have the objects too, LoongArch the empty nodes and initiators,
+# and RISC-V's machines refuse the objects.
+arches="aarch64 x86_64 loongarch64 riscv64"
+other_arches=${arches#* }
+
+# leave_boards_out BASE: BASE/../no-boards.mak is a configuration of devices without
+# Arm's boards of other uses, which are a sixth of the build.  QEMU's default.mak has a
+# line in a comment for each.  RASPI is for the tests, as a machine without ACPI tables.
+leave_boards_out() {
+    cat "$1"/configs/devices/arm-softmmu/default.mak \
+        "$1"/configs/devices/aarch64-softmmu/default.mak |
+        sed -n 's/^[# ]*\(CONFIG_[A-Z0-9_]*=n\)$/\1/p' |
+        grep -v -e _DEVICES= -e _VIRT= -e _SBSA_REF= -e _RASPI= \
+            >"$1/../no-boards.mak"
+}
+without_boards=--with-devices-aarch64=../../../../no-boards     # of configs/devices
+
+# installed_files BUILD: what QEMU's build would install of the first, a line each:
+# the file, a tab, and its place
+installed_files() {
+    python3 - "$1/qemu/meson-info/intro-installed.json" $other_arches <<PY
+import json, sys
+with open(sys.argv[1]) as file:
+    installed = json.load(file)
+for source, place in installed.items():
+    if not place.endswith(tuple(f'/qemu-system-{arch}' for arch in sys.argv[2:])):
+        print(source, place, sep='\t')
+PY
+}
+
+# installed_targets BUILD: what ninja makes of these.  "all" would have QEMU's own
+# tests besides, which are more.
 installed_targets() {
-    (
-        cd "$1/qemu"
-        here=$(pwd -P)      # as meson names it
-        pyvenv/bin/meson introspect --installed . |
-            grep -o "\"$here/[^\"]*\": " | sed "s|\"$here/\(.*\)\": |\1|"
-    )
+    # As meson names it
+    here=$(cd "$1/qemu" && pwd -P)
+    installed_files "$1" | sed -n "s|^$here/\([^	]*\)	.*|\1|p"
 }
