@@ -76,8 +76,10 @@ cached() {
 # ccache_in DIR: what is compiled below DIR is found again from a clean clone
 # elsewhere.  What isn't found is compiled at once, without the preprocessor
 # run alone before: that takes a third off the first build.
+# Python's sets have one order, so that QEMU's decodetree writes the same each time.
 ccache_in() {
     export CCACHE_BASEDIR="$1" CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1
+    export PYTHONHASHSEED=0
 }
 
 # The machines whose QEMU is built.  The first is what is installed; the others are
