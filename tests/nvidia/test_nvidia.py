@@ -85,8 +85,8 @@ def nodes_of(log, address):
     return None if gave_up == bool(nodes) else nodes
 
 
-def test_boot(tap, args, guest_dir, boot):
-    with open(os.path.join(guest_dir, 'version')) as file:
+def test_boot(tap, args, boot):
+    with open(os.path.join(args.guest, 'version')) as file:
         version = file.read().strip()
     kernel = '.'.join(version.split('.')[:2])
     out = os.path.join(args.out, kernel, boot.name)
@@ -96,8 +96,8 @@ def test_boot(tap, args, guest_dir, boot):
     def probes():
         """the driver probes each GPU"""
         nonlocal found, log
-        boot.vm.check(guest_dir)
-        guest.boot(boot.vm.command(args.qemu, guest_dir, out,
+        boot.vm.check(args.guest)
+        guest.boot(boot.vm.command(args.qemu, args.guest, out,
                                    (*GH200, *boot.extra)),
                    boot.vm.arch.milestones, out)
         log = guest.read_log(out)
@@ -126,15 +126,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--qemu', required=True, metavar='PATH')
     parser.add_argument('--guest', required=True, metavar='DIR',
-                        action='append', help='what build-nvidia made')
+                        help='what build-nvidia made')
     parser.add_argument('--out', required=True, metavar='DIR',
                         help='gets a directory of logs per boot')
     args = parser.parse_args()
 
-    tap = Tap(len(args.guest) * sum(1 + len(boot.gpus) for boot in BOOTS))
-    for guest_dir in args.guest:
-        for boot in BOOTS:
-            test_boot(tap, args, guest_dir, boot)
+    tap = Tap(sum(1 + len(boot.gpus) for boot in BOOTS))
+    for boot in BOOTS:
+        test_boot(tap, args, boot)
     sys.exit(1 if tap.failures else 0)
 
 
