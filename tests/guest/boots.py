@@ -13,7 +13,8 @@ from machine import Machine
 from memory_checks import partitions_change, patterns
 from memory_devices import MemoryDevice
 from numa_checks import (
-    distances, hmat_accepted, hmat_read, hmat_table, initiators, plug_range)
+    best_initiators, distances, hmat_accepted, hmat_read, hmat_table,
+    plug_range)
 from objects import GENERAL_TYPE
 from performance import Performance
 from places import PXB, ROOT_BUS, ROOT_PORT, SWITCH
@@ -25,7 +26,7 @@ class Boot:
     vm: Machine
     checks: tuple
     every_kernel: bool = False      # not only that of the host's own Debian
-    same_hmat_as: str = ''          # an earlier boot, byte for byte
+    same_hmat_as: Machine | None = None     # byte for byte
     whole: bool = True              # it has all that "make run" asks for
 
 
@@ -78,18 +79,6 @@ def peers_objects(arch, nodes):
         every_kernel=True, whole=False)
 
 
-def partitions(name, further, check, **options):
-    """GPUs whose memory is in equal parts in their first nodes."""
-    vm = Machine(further=further, **options)
-    mb = {node: mb for node, mb in vm.memory().items()
-          if node in vm.empty_nodes()}
-    return Boot(name, vm, (
-        check(vm),
-        memory(vm.empty_nodes(), mb),
-        numactl(mb)),
-        every_kernel=True)
-
-
 def general_object(arch):
     """A driver that reads the general names, where there are no others."""
     return Boot('general-object', Machine(
@@ -104,62 +93,76 @@ def general_object(arch):
         every_kernel=True)
 
 
-def initiator_boots(arch):
+def initiators(arch):
     """Generic initiators in each place that a GPU can have."""
-    return (
-        Boot('initiators', Machine(
-            arch=arch, gpus=3, nodes=4, places=(ROOT_BUS, ROOT_PORT, SWITCH),
-            options=('generic-initiator=on',) * 3), (
-            log_lines(range(2, 14)),
-            srat_bytes(range(2, 14)),
-            *initiator_checks(range(2, 6), range(6, 10), range(10, 14)),
-            properties((2, 4), (6, 4), (10, 4)),
-            node_map((2, 4), (6, 4), (10, 4)),
-            memory(range(2, 14), {2: 1024, 6: 1024, 10: 1024}),
-            numactl({2: 1024, 6: 1024, 10: 1024})),
-            every_kernel=True),
-        # Linux counts the nodes of initiators before those of memory: where
-        # not all are both, those of the first GPU have to be
-        Boot('initiators-below-pxb', Machine(
-            arch=arch, gpus=2, nodes=7, places=(PXB, PXB),
-            options=('generic-initiator=on', 'generic-initiator=off')), (
-            paths(r'\\_SB_\.PC80\..+', r'\\_SB_\.PC90\..+'),
-            *initiator_checks(range(2, 9), ()),
-            node_map((2, 7), (9, 7)),
-            numa_nodes(0, 1),
-            memory(range(2, 16), {2: 1024, 9: 1024})),
-            every_kernel=True),
-    )
+    return Boot('initiators', Machine(
+        arch=arch, gpus=3, nodes=4, places=(ROOT_BUS, ROOT_PORT, SWITCH),
+        options=('generic-initiator=on',) * 3), (
+        log_lines(range(2, 14)),
+        srat_bytes(range(2, 14)),
+        *initiator_checks(range(2, 6), range(6, 10), range(10, 14)),
+        properties((2, 4), (6, 4), (10, 4)),
+        node_map((2, 4), (6, 4), (10, 4)),
+        memory(range(2, 14), {2: 1024, 6: 1024, 10: 1024}),
+        numactl({2: 1024, 6: 1024, 10: 1024})),
+        every_kernel=True)
 
+
+def below_pxb(arch, *checks, options=('', ''), further=''):
+    """The first GPU has initiators, the second has none.
+
+    Linux counts the nodes of initiators before those of memory: so the first nodes
+    have to be those.
+    """
+    first, second = options
+    return Boot('two-gpus-below-pxb', Machine(
+        arch=arch, gpus=2, nodes=7, places=(PXB, PXB), further=further,
+        options=(f'generic-initiator=on{first}',
+                 f'generic-initiator=off{second}')), (
+        paths(r'\\_SB_\.PC80\..+', r'\\_SB_\.PC90\..+'),
+        *initiator_checks(range(2, 9), ()),
+        node_map((2, 7), (9, 7)),
+        numa_nodes(0, 1),
+        memory(range(2, 16), {2: 1024, 9: 1024}),
+        *checks),
+        every_kernel=True)
+
+
+ONE_GPU = Machine(partitions=8, further='partitions,topology')
+ONE_GPU_MB = dict.fromkeys(range(2, 10), 128)
+# Debian's arm64 kernel has room for 7 nodes each, beside those with CPUs
+TWO_GPUS = Machine(gpus=2, nodes=7, partitions=4, further='patterns')
+TWO_GPUS_MB = dict.fromkeys((*range(2, 6), *range(9, 13)), 256)
 
 VIRT_BOOTS = (
-    Boot('one-gpu', Machine(), (
+    Boot('one-gpu', ONE_GPU, (
         log_lines(range(2, 10)),
         srat_bytes(range(2, 10)),
         paths(r'\\_SB_\.PCI0\.S20_'),
         properties((2, 8)),
         node_map((2, 8)),
-        memory(range(2, 10), {2: 1024}),
-        numactl({2: 1024}),
-        topology(range(2, 10), {2: 1024}),
-        drawing(range(2, 10), {2: 1024})),
+        partitions_change(ONE_GPU),
+        memory(range(2, 10), ONE_GPU_MB),
+        numactl(ONE_GPU_MB),
+        topology(range(2, 10), ONE_GPU_MB),
+        drawing(range(2, 10), ONE_GPU_MB)),
         every_kernel=True),
-    Boot('two-gpus', Machine(gpus=2, nodes=7), (
+    Boot('two-gpus', TWO_GPUS, (
         log_lines(range(2, 16)),
         srat_bytes(range(2, 16)),
         paths(r'\\_SB_\.PCI0\.S20_', r'\\_SB_\.PCI0\.S28_'),
         properties((2, 7), (9, 7)),
         node_map((2, 7), (9, 7)),
-        memory(range(2, 16), {2: 1024, 9: 1024}),
-        numactl({2: 1024, 9: 1024}))),
-    Boot('two-gpus-below-pxb', Machine(
-        gpus=2, nodes=7, places=(PXB, PXB), further='iomem',
-        options=('egm-node=0', 'egm-node=1')), (
-        paths(r'\\_SB_\.PC80\..+', r'\\_SB_\.PC90\..+'),
+        patterns(TWO_GPUS),
+        memory(range(2, 16), TWO_GPUS_MB),
+        numactl(TWO_GPUS_MB)),
+        every_kernel=True),
+    below_pxb(
+        ARM64,
         egm_properties((2, 7, 0), (9, 7, 1)),
-        memory(range(2, 16), {2: 1024, 9: 1024}),
         topology(range(2, 16), {2: 1024, 9: 1024}),
-        drawing(range(2, 16), {2: 1024, 9: 1024}))),
+        drawing(range(2, 16), {2: 1024, 9: 1024}),
+        options=(',egm-node=0', ',egm-node=1'), further='iomem,topology'),
     # The highest node that is no GPU's has the range, but none of the memory
     Boot('memory-devices', Machine(
         nodes=4, spare_nodes=4, devices=(
@@ -181,49 +184,44 @@ VIRT_BOOTS = (
         hmat_accepted,
         hmat_table(PERFORMANCE, boot_nodes=(0, 1)),
         hmat_read(PERFORMANCE),
-        initiators({2: (0, 250, 307200), 4: (1, 260, 204800)}),
+        best_initiators({2: (0, 250, 307200), 4: (1, 260, 204800)}),
         distances(DISTANCES))),
-    # QEMU's own objects for the same initiators make the same HMAT
-    Boot('hmat-of-objects', hmat_of_initiators(initiator_objects=True), (
-        hmat_accepted,
-        hmat_table(INITIATOR_PERFORMANCE, boot_nodes=(0, 1))),
-        whole=False),
     Boot('hmat-of-initiators', hmat_of_initiators(
         options=('generic-initiator=on',)), (
         *initiator_checks(range(2, 4)),
         hmat_accepted,
         hmat_table(INITIATOR_PERFORMANCE, boot_nodes=(0, 1)),
         hmat_read(INITIATOR_PERFORMANCE),
-        initiators({2: (2, 60, 819200), 3: (3, 60, 819200)})),
-        same_hmat_as='hmat-of-objects'),
-    *initiator_boots(ARM64),
+        best_initiators({2: (2, 60, 819200), 3: (3, 60, 819200)})),
+        # That of QEMU's own objects for the same initiators
+        same_hmat_as=hmat_of_initiators(initiator_objects=True)),
+    initiators(ARM64),
     general_object(ARM64),
-    partitions('partitions-change', 'partitions', partitions_change,
-               nodes=8, partitions=8),
-    # Debian's kernel has room for 7 nodes each, beside those with CPUs
-    partitions('patterns', 'patterns', patterns,
-               gpus=2, nodes=7, partitions=4),
     peers_objects(ARM64, nodes=7),
 )
 
-# Linux on x86 has an empty node in sysfs only once it has memory
+TWO_GPUS_OF_PC = Machine(
+    arch=AMD64, gpus=2, nodes=8, places=(ROOT_BUS, ROOT_PORT), partitions=8,
+    further='partitions,patterns,topology')
+TWO_GPUS_OF_PC_MB = dict.fromkeys(range(2, 18), 128)
+
+# Linux on x86 has an empty node in sysfs only once it has memory: what hwloc sees is
+# only reported
 PC_BOOTS = (
-    Boot('two-gpus', Machine(
-        arch=AMD64, gpus=2, nodes=8, places=(ROOT_BUS, ROOT_PORT)), (
+    Boot('two-gpus', TWO_GPUS_OF_PC, (
         log_lines(range(2, 18)),
         srat_bytes(range(2, 18)),
         paths(r'\\_SB_\.PCI0\.S20_', r'\\_SB_\.PCI0\.S28_\.S00_'),
         properties((2, 8), (10, 8)),
         node_map((2, 8), (10, 8)),
-        memory(range(2, 18), {2: 1024, 10: 1024}),
-        numactl({2: 1024, 10: 1024})),
+        partitions_change(TWO_GPUS_OF_PC),
+        patterns(TWO_GPUS_OF_PC),
+        memory(range(2, 18), TWO_GPUS_OF_PC_MB),
+        numactl(TWO_GPUS_OF_PC_MB)),
         every_kernel=True),
-    *initiator_boots(AMD64),
+    initiators(AMD64),
+    below_pxb(AMD64),
     general_object(AMD64),
-    partitions('partitions-change', 'partitions', partitions_change,
-               arch=AMD64, gpus=2, nodes=8, partitions=8),
-    partitions('patterns', 'patterns', patterns,
-               arch=AMD64, gpus=2, nodes=8, partitions=8),
     peers_objects(AMD64, nodes=8),
 )
 

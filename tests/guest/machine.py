@@ -103,7 +103,7 @@ class Machine:
     mmio: str = ''              # size of the window for 64-bit BARs
     smmu: bool = False          # one for each pxb, or one for all
     planned: bool = False       # nodes, bridges and GPUs, by qemu-gpu-mem
-    further: str = ''           # what init reports besides
+    further: str = ''           # what init reports besides, with commas
     arch: Arch = ARM64
 
     def check(self, guest_dir):

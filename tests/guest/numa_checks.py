@@ -73,7 +73,7 @@ def hmat_read(performance):
     return check
 
 
-def initiators(best):
+def best_initiators(best):
     def check(found):
         """sysfs has each node's best initiator, its latency and bandwidth"""
         same('initiators', {node: found.initiators.get(node)

@@ -106,7 +106,7 @@ def main():
         nodes = machine.default_nodes(args.gpus, args.guest)
     partitions = args.partitions or machine.default_partitions(nodes)
     vm = machine.Machine(args.gpus, nodes, partitions=partitions,
-                         gpu_mb=args.gpu_mb)
+                         gpu_mb=args.gpu_mb, further='topology')
     try:
         vm.check(args.guest)
         command = vm.command(args.qemu, args.guest, args.out, args.qemu_args)

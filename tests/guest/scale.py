@@ -12,7 +12,8 @@ from checks import (
 from documented import documented
 from machine import CPU_NODES, Machine
 from memory_checks import patterns
-from numa_checks import distances, hmat_accepted, hmat_table, initiators
+from numa_checks import (
+    best_initiators, distances, hmat_accepted, hmat_table)
 from performance import Performance
 from places import PXB, ROOT_BUS, ROOT_PORT, SAME_PXB
 
@@ -27,7 +28,7 @@ def boot(name, *checks, nodes=8, partitions=8, every_kernel=False, **options):
           if node in vm.empty_nodes()}
     if vm.uncached_mb:
         checks = memory_bars({2: vm.uncached_mb, 4: vm.gpu_mb}), *checks
-    if vm.further == 'patterns':
+    if 'patterns' in vm.further:
         checks = patterns(vm), *checks
     return Boot(name, vm, (
         log_lines(vm.empty_nodes()),
@@ -78,7 +79,7 @@ def four_gpus(name, *checks, **options):
         distances(DISTANCES),
         hmat_accepted,
         hmat_table(PERFORMANCE, boot_nodes=range(CPU_NODES)),
-        initiators(BEST),
+        best_initiators(BEST),
         *checks,
         gpus=GPUS, gpu_mb=128 * GIB, uncached_mb=GIB, places=(PXB,) * GPUS,
         port_options=('io-reserve=0',), mmio='4T', distances=DISTANCES,
@@ -124,7 +125,7 @@ RESERVE = (
 # --- as many as QEMU has nodes for ----------------------------------------
 
 PCS = (
-    boot('fifteen-gpus', arch=AMD64, gpus=15),
+    boot('fifteen-gpus', arch=AMD64, gpus=15, further='topology'),
 )
 
 SCALE = {'servers': SERVERS, 'reserve': RESERVE, 'pcs': PCS}
