@@ -47,6 +47,8 @@ class DebianRoot:
         # With package lists that stay, so that apt in there needs no update
         self._output('mmdebstrap', '--mode=root', '--variant=apt',
                      '--skip=cleanup/apt',
+                     # It lasts no longer than the test
+                     '--dpkgopt=force-unsafe-io',
                      *(f'--include={package}' for package in packages),
                      *([f'--aptopt={valid}'] if valid else []),
                      suite.split(',', maxsplit=1)[0], path,

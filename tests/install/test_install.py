@@ -48,7 +48,7 @@ PAGES = (
     ('share/man/man1/qemu-system-aarch64.1', OBJECT),
     ('share/man/man7/qemu-qmp-ref.7', PROPERTIES))
 
-SECONDS = 120               # for a program that only installs or answers
+SECONDS = 300               # for a program that only installs or answers
 
 
 class Install:

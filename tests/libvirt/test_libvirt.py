@@ -42,7 +42,7 @@ from numa_checks import distances   # noqa: E402
 from places import PXB              # noqa: E402
 from tap import Tap                 # noqa: E402
 
-STATE_WITHIN = 60       # seconds; libvirt hears of QEMU's end by itself
+STATE_WITHIN = 300      # seconds; libvirt hears of QEMU's end by itself
 # A guest that is to run on has a shell.  It is idle once that has its prompt:
 # only then is it sure to notice what is done to its devices.
 SHELL = '/bin/sh'
