@@ -40,8 +40,8 @@ step() {
     echo "$(($(date +%s) - step_start)) s"
 }
 
-# in_build_folder DIR...: die unless each is a build folder or in one.  A script removes
-# things only there.
+# in_build_folder DIR...: die unless each is a build folder or in one.  A script
+# removes things only there.
 in_build_folder() {
     for dir; do
         above=$(realpath -ms -- "$dir")
