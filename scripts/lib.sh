@@ -84,8 +84,8 @@ ccache_in() {
 
 # The machines whose QEMU is built.  The first is what is installed; the others are
 # for the tests: PCs have the objects too, LoongArch the empty nodes and initiators,
-# and RISC-V's machines refuse the objects.
-arches="aarch64 x86_64 loongarch64 riscv64"
+# and refuses the objects.
+arches="aarch64 x86_64 loongarch64"
 other_arches=${arches#* }
 
 # leave_boards_out BASE: BASE/../no-boards.mak is a configuration of devices without

@@ -355,8 +355,8 @@ static const MachineCase machine_cases[] = {
     { "x86_64", "isapc", "isapc", "", MEM0 "machine isapc" },
     { "x86_64", "microvm", "microvm", "", NO_TABLES("microvm") },
     { "x86_64", "none", "none", "", NO_TABLES("none") },
-    { "riscv64", "virt", "virt", "", NO_TABLES("virt") },
-    { "riscv64", "spike", "spike", "", NO_TABLES("spike") },
+    { "loongarch64", "virt", "virt", "", NO_TABLES("virt") },
+    { "loongarch64", "none", "none", "", NO_TABLES("none") },
 };
 
 static void test_machine(const void *data)

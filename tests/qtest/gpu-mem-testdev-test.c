@@ -40,10 +40,10 @@ static const Platform platforms[] = {
         .mmio = 0x10000000,
         .mmio_limit = 0x2eff0000,
     }, {
-        .arch = "riscv64",
-        .machine = "-machine virt -bios none",
-        .message = 0x82000000,
-        .ecam = 0x30000000,
+        .arch = "loongarch64",
+        .machine = "-machine virt",
+        .message = 0x2000000,
+        .ecam = 0x20000000,
         .mmio = 0x40000000,
         .mmio_limit = 0x80000000,
     }, {
