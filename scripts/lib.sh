@@ -63,6 +63,14 @@ at_least() {
     [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
 }
 
+# base_at_least BUILD WANTED: whether the base in BUILD is of this release of QEMU, or
+# of a later one.  A development version, such as 11.1.50, counts as the next release.
+# Each major version ends with its release 2.
+base_at_least() {
+    at_least "$(awk -F. '$3 >= 50 { $2++ } $2 > 2 { $1++; $2 = 0 }
+                         { print $1 "." $2 }' "$1/base/VERSION")" "$2"
+}
+
 os_release() {
     [ ! -r /etc/os-release ] || (. /etc/os-release && eval "echo \${$1-}")
 }

@@ -25,7 +25,7 @@ static bool is_empty(MachineState *ms, int node)
            !acpi_has_generic_initiator(info) && !info->generic_ports;
 }
 
-static int device_memory_node(MachineState *ms)
+int srat_dimm_node(const MachineState *ms)
 {
     int node = MAX(ms->numa_state->num_nodes, 1) - 1;
 
@@ -35,7 +35,8 @@ static int device_memory_node(MachineState *ms)
     return node;
 }
 
-bool build_srat_empty_node(GArray *table_data, MachineState *ms, int node)
+bool build_srat_empty_node(GArray *table_data, MachineState *ms, int node,
+                           DeviceMemoryState *dimm_range)
 {
     uint64_t base = 0;
     uint64_t length = 0;
@@ -43,18 +44,18 @@ bool build_srat_empty_node(GArray *table_data, MachineState *ms, int node)
     if (!is_empty(ms, node)) {
         return false;
     }
-    if (ms->device_memory && node == device_memory_node(ms)) {
-        base = ms->device_memory->base;
-        length = memory_region_size(&ms->device_memory->mr);
+    if (dimm_range && node == srat_dimm_node(ms)) {
+        base = dimm_range->base;
+        length = memory_region_size(&dimm_range->mr);
     }
     trace_acpi_srat_empty_node(node, base, length);
     build_srat_memory(table_data, base, length, node, EMPTY_NODE_FLAGS);
     return true;
 }
 
-void build_srat_device_memory(GArray *table_data, MachineState *ms)
+void build_srat_dimm_range(GArray *table_data, MachineState *ms)
 {
-    int node = device_memory_node(ms);
+    int node = srat_dimm_node(ms);
 
     if (ms->device_memory && !is_empty(ms, node)) {
         build_srat_memory(table_data, ms->device_memory->base,

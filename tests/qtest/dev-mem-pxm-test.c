@@ -586,6 +586,24 @@ static void test_memory_device_first(const void *data)
     qtest_quit(qts);
 }
 
+/* It can't be plugged in later: one is refused by QEMU's start */
+static void test_sp_mem(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    const char *sp_mem = MACHINE
+        "-object memory-backend-ram,id=ram5,size=128M "
+        "-device sp-mem,id=sp0,memdev=ram5,node=5 ";
+    g_autofree char *args = numa_args(machine, "%s" GPU0_OBJECT, sp_mem);
+    QTestState *qts = numa_start(machine, "%s", sp_mem);
+
+    assert_refused(args, "node=5: object 'mem0' has this node for the memory "
+                   "of its device\nTake another node.\n");
+    assert_qmp_error(object_add(qts, "mem0", "gpu0", 5),
+                     MEM0 "nodeset=5-6: node 5 has a memory device");
+    object_added(qts, "mem0", "gpu0", 6);
+    qtest_quit(qts);
+}
+
 /* The error is that of the object that is wrong, whichever else is added */
 static void test_preconfig_refused(const void *data)
 {
@@ -733,6 +751,9 @@ static void add_tests(const NumaMachine *machine)
                   NULL);
     numa_add_case(machine, prefix, "memory-device-first",
                   test_memory_device_first, NULL);
+    if (qtest_has_device("sp-mem")) {
+        numa_add_case(machine, prefix, "sp-mem", test_sp_mem, NULL);
+    }
     numa_add_case(machine, prefix, "preconfig/refused", test_preconfig_refused,
                   NULL);
     numa_add_case(machine, prefix, "preconfig/accepted",

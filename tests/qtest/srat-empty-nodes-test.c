@@ -61,6 +61,26 @@ static const EmptyCase cases[] = {
     },
 };
 
+#define SP_MEM "-object memory-backend-ram,id=spm0,size=128M " \
+    "-device sp-mem,id=sp0,memdev=spm0,node="
+
+/*
+ * Each sp-mem has an entry of its own, among those of the range for DIMMs, which
+ * are the last ones
+ */
+static const EmptyCase sp_mem_cases[] = {
+    {
+        "sp-mem", false, EMPTY_ARGS DIMM_ARGS SP_MEM "3",
+        "m0-1 e2 e4-9 m3 h9", "m0-1 m3 h9",
+    }, {
+        "sp-mem/last", false, EMPTY_ARGS DIMM_ARGS SP_MEM "9",
+        "m0-1 e2-8 m9 h9", "m0-1 m9 h9",
+    }, {
+        "sp-mem/all-of-range", false, EMPTY_ARGS "-m maxmem=384M " SP_MEM "3",
+        "m0-1 e2 e4-9 m3", "m0-1 m3",
+    },
+};
+
 static bool has_ram2(const EmptyCase *c)
 {
     return strstr(c->args, "memdev=ram2");
@@ -165,14 +185,14 @@ static void test_trace(const void *data)
 }
 #endif
 
-static void add_tests(const NumaMachine *machine)
+static void add_cases(const NumaMachine *machine, const char *prefix,
+                      const EmptyCase *table, int size)
 {
-    const char *prefix = "srat-empty-nodes";
     bool has_old_type = machine->old_type &&
                         qtest_has_machine(machine->old_type);
 
-    for (int i = 0; i < ARRAY_SIZE(cases); i++) {
-        const EmptyCase *c = &cases[i];
+    for (int i = 0; i < size; i++) {
+        const EmptyCase *c = &table[i];
         g_autofree char *old = g_strdup_printf("old-type/%s", c->name);
 
         if (!takes(machine, c)) {
@@ -182,6 +202,16 @@ static void add_tests(const NumaMachine *machine)
         if (has_old_type) {
             numa_add_case(machine, prefix, old, test_old_type, c);
         }
+    }
+}
+
+static void add_tests(const NumaMachine *machine)
+{
+    const char *prefix = "srat-empty-nodes";
+
+    add_cases(machine, prefix, cases, ARRAY_SIZE(cases));
+    if (qtest_has_device("sp-mem")) {
+        add_cases(machine, prefix, sp_mem_cases, ARRAY_SIZE(sp_mem_cases));
     }
     numa_add_case(machine, prefix, "while-running", test_while_running, NULL);
     numa_add_case(machine, prefix, "device-unplugged", test_device_unplugged,

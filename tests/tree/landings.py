@@ -4,9 +4,10 @@
 
 Print where the changes of our .ed scripts are in the base in BUILD, a line each:
 file, enclosing function or section (- at the top level), the kind of the last
-character before the change and that of the first one after it.  On any base these
-are to be the lines of tests/tree/landings, which were made with QEMU 10.0: an
-address that still matches, but in another place, is seen by it.
+character before the change and that of the first one after it.  An address that
+still matches in a newer base, but in another place, is seen by it: there these are
+to be the lines of tests/tree/landings/10.0, and of the files of newer versions the
+additional ones that bases/VERSION brings.
 """
 
 import re

@@ -13,14 +13,22 @@
 
 #include "hw/boards.h"
 
+/*
+ * Returns: the node of the range for DIMMs,
+ * the highest node that no dev-mem-pxm-acpi object has.
+ */
+int srat_dimm_node(const MachineState *ms);
+
 /**
  * build_srat_empty_node:
  * @table_data: the SRAT under construction
  * @ms: the machine
  * @node: node number, which is also its proximity domain
+ * @dimm_range: the range for DIMMs, or %NULL if there is none or if the caller
+ * describes it
  *
  * If @node is empty, append its Memory Affinity Structure, Enabled and Hot
- * Pluggable: with the range for DIMMs if @node has that, else with base and
+ * Pluggable: with @dimm_range if this is the node of it, else with base and
  * length 0.
  *
  * A node is empty if it has neither boot memory nor CPUs, and neither generic
@@ -36,17 +44,17 @@
  *
  * Returns: %true if @node is empty
  */
-bool build_srat_empty_node(GArray *table_data, MachineState *ms, int node);
+bool build_srat_empty_node(GArray *table_data, MachineState *ms, int node,
+                           DeviceMemoryState *dimm_range);
 
 /**
- * build_srat_device_memory:
+ * build_srat_dimm_range:
  * @table_data: the SRAT under construction, with all nodes
  * @ms: the machine
  *
  * Append the Memory Affinity Structure of the range for DIMMs, if there is one
- * and build_srat_empty_node() has not put it in the entry of its node.  That is
- * the highest node that no dev-mem-pxm-acpi object has.
+ * and build_srat_empty_node() has not put it in the entry of its node.
  */
-void build_srat_device_memory(GArray *table_data, MachineState *ms);
+void build_srat_dimm_range(GArray *table_data, MachineState *ms);
 
 #endif
