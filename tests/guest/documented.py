@@ -12,8 +12,9 @@ SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir,
                       os.pardir, 'docs', 'system', 'devices',
                       'nvidia-gpu-mem-acpi-four-gpus.sh')
 PRINT_ARGUMENTS = '#!/bin/sh\nprintf "%s\\n" "$@"\n'
-# What plays the GPU differs
-GPU = re.compile(r'vfio-pci-nohotplug,host=[^,]+,rombar=0'
+# What plays the GPU differs, and needs neither an SMMU that the host's hardware
+# accelerates nor IOMMUFD
+GPU = re.compile(r'vfio-pci-nohotplug,host=[^,]+,iommufd=\w+,rombar=0'
                  r'|gpu-mem-testdev,memdev=\w+,resmemdev=\w+')
 
 
@@ -41,7 +42,8 @@ def _hardware(args):
     """Nodes, distances, devices and our objects; numbers as such."""
     for option, value in zip(args[::2], args[1::2], strict=True):
         if (option not in ('-numa', '-device', '-object') or
-                value.startswith(('memory-backend-', 'hmat-lb,'))):
+                value.startswith(('memory-backend-', 'hmat-lb,', 'iommufd,',
+                                  'arm-smmuv3,'))):
             continue
         kind, *properties = GPU.sub('GPU', value).split(',')
         pairs = (pair.split('=', 1) for pair in properties)

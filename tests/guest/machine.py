@@ -181,7 +181,7 @@ class Machine:
 
     def _gpu_args(self, gpu, out, pxb_smmu):
         place = self.places[gpu] if self.places else places.ROOT_BUS
-        args, bus = places.bridges(place, gpu, gpu % CPU_NODES,
+        args, bus = places.bridges(place, gpu, gpu * CPU_NODES // self.gpus,
                                    self.port_options, pxb_smmu)
         device, memory = self._device(gpu, out)
         return [*args, *memory, '-device', f'{device},id=gpu{gpu},{bus}',

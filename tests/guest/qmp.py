@@ -22,7 +22,7 @@ class Qmp:
         self.pass_fds = (self._qemus.fileno(),)
         self.command_line = [
             '-chardev', f'socket,id=guest-py,fd={self._qemus.fileno()}',
-            '-mon', 'chardev=guest-py,mode=control']
+            '-qmp', 'chardev:guest-py']
 
     def __enter__(self):
         return self

@@ -45,14 +45,28 @@ def boot(name, *checks, nodes=8, partitions=8, every_kernel=False, **options):
 
 GPUS = 4
 NODES = CPU_NODES + 8 * GPUS
-DISTANCES = tuple(tuple(10 if src == dst else 11 for dst in range(NODES))
-                  for src in range(NODES))
 
 
 def near(initiator, target):
     """Whether the target is this CPU node, or a node of a GPU near it."""
     return initiator == (target if target < CPU_NODES else
-                         (target - CPU_NODES) // 8 % CPU_NODES)
+                         (target - CPU_NODES) // 8 * CPU_NODES // GPUS)
+
+
+def distance(src, dst):
+    """That of a host with four GB200: what numactl -H shows there."""
+    low, high = sorted((src, dst))
+    if low == high:
+        return 10
+    if high < CPU_NODES:
+        return 40
+    if low < CPU_NODES:
+        return 80 if near(low, high) else 120
+    return 11 if (low - CPU_NODES) // 8 == (high - CPU_NODES) // 8 else 40
+
+
+DISTANCES = tuple(tuple(distance(src, dst) for dst in range(NODES))
+                  for src in range(NODES))
 
 
 # All values differ
@@ -75,14 +89,15 @@ def four_gpus(name, *checks, **options):
         name,
         paths(*(rf'\\_SB_\.PC{bus}\.S00_\.S00_'
                 for bus in (80, 90, 'A0', 'B0'))),
-        numa_nodes(0, 1, 0, 1),
+        numa_nodes(0, 0, 1, 1),
         distances(DISTANCES),
         hmat_accepted,
         hmat_table(PERFORMANCE, boot_nodes=range(CPU_NODES)),
         best_initiators(BEST),
         *checks,
         gpus=GPUS, gpu_mb=128 * GIB, uncached_mb=GIB, places=(PXB,) * GPUS,
-        port_options=('io-reserve=0',), mmio='4T', distances=DISTANCES,
+        port_options=('io-reserve=0', 'pref64-reserve=1T'), mmio='4T',
+        distances=DISTANCES,
         performance=PERFORMANCE, further='patterns', **options)
 
 
@@ -105,7 +120,7 @@ SERVERS = (
     boot('shared-pxb',
          paths(r'\\_SB_\.PCI0\.S20_', r'\\_SB_\.PC90\.S00_\.S00_',
                r'\\_SB_\.PC90\.S08_\.S00_'),
-         numa_nodes(-1, 1, 1),
+         numa_nodes(-1, 0, 0),
          gpus=3, gpu_mb=128 * GIB, uncached_mb=GIB,
          places=(ROOT_BUS, PXB, SAME_PXB), port_options=('io-reserve=0',),
          mmio='4T', further='patterns'),
