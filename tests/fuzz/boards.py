@@ -57,14 +57,26 @@ Q35 = dataclasses.replace(
     ram_base=0, ram_split=(0xb0000000, 0x80000000), max_cpus=288,
     access=PC.access, fw_cfg=PC.fw_cfg, scratch=PC.scratch, config=PC.config,
     eject=0xcc0, egm=False, dimms=True, options=())
-BOARDS = {'aarch64': (VIRT,), 'x86_64': (Q35, Q35, PC)}
+# Host bridges of CXL, there since 10.2, are named as all others
+VIRT_CXL = dataclasses.replace(VIRT, expanders=VIRT.expanders | {'pxb-cxl': 'PC'})
 # Each a machine that knows nothing of the objects
 OTHERS = {'aarch64': (('none',), ('raspi3b', '-cpu', 'cortex-a53')),
           'x86_64': (('none',), ('microvm',))}
 # Each has types of its own; those older than the newest of a QEMU describe
 # fewer empty nodes
-VERSIONS = ('9.2', '10.0', '10.1', '10.2')
+VERSIONS = ('9.2', '10.0', '10.1', '10.2', '11.0', '11.1')
 LOW_HOLE = 640 << 10, 1 * MIB       # of a PC
+
+
+def number(version: str) -> list[int]:
+    return [int(part) for part in version.split('.')]
+
+
+def boards(arch: str, version: str) -> tuple[Board, ...]:
+    """Of a QEMU of this version"""
+    if arch == 'x86_64':
+        return Q35, Q35, PC
+    return (VIRT_CXL if number(version) >= number('10.2') else VIRT,)
 
 
 def ram_areas(board: Board, size: int) -> list[tuple[int, int, int]]:

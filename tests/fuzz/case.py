@@ -8,7 +8,7 @@ import shlex
 from collections import Counter
 
 import faults
-from boards import BOARDS, OTHERS, VERSIONS
+from boards import OTHERS, VERSIONS, boards, number
 from life import Life, check_reply
 from machine import GENERAL, INITIATOR, NVIDIA, PORT, Machine, NodeObject
 from numa_nodes import add_nodes
@@ -33,7 +33,8 @@ class Case:
         machine, rng = self.machine, self.rng
         if rng.random() < 0.01:
             return self.make_other()
-        board = machine.board = rng.choice(BOARDS[self.emulator.arch])
+        board = machine.board = rng.choice(
+            boards(self.emulator.arch, self.emulator.version))
         add_nodes(machine, rng)
         add_devices(machine, rng)
         machine.incoming = rng.random() < 0.04
@@ -167,10 +168,6 @@ class Case:
             raise Failure(f'the hints are {hints}')
         self.counts['refused'] += 1
         self.counts[f'fault {found.kind}'] += 1
-
-
-def number(version: str) -> list[int]:
-    return [int(part) for part in version.split('.')]
 
 
 def check_warnings(text: str, program: str, patterns: list[str]) -> None:

@@ -33,16 +33,20 @@ class Ended(Exception):
 class Emulator:
     binary: str
     arch: str
-    version: str        # such as 10.0
+    version: str        # of its newest machine types, such as 10.0
 
     @staticmethod
     def of(binary: str, arch: str) -> 'Emulator':
         text = subprocess.run([binary, '--version'], check=True, text=True,
                               stdout=subprocess.PIPE).stdout
-        version = re.match(r'QEMU emulator version (\d+\.\d+)', text)
-        if not version:
+        found = re.match(r'QEMU emulator version (\d+)\.(\d+)\.(\d+)', text)
+        if not found:
             raise OSError(f'{binary} is no QEMU')
-        return Emulator(binary, arch, version[1])
+        major, minor, micro = map(int, found.groups())
+        if micro >= 50:
+            # A development version has the types of the next release
+            major, minor = (major, minor + 1) if minor < 2 else (major + 1, 0)
+        return Emulator(binary, arch, f'{major}.{minor}')
 
 
 class Line:

@@ -88,6 +88,16 @@ QTestState *numa_start(const NumaMachine *machine, const char *fmt, ...)
     return qtest_init(all_args);
 }
 
+bool numa_has_cxl(const NumaMachine *machine)
+{
+    g_autofree char *args = g_strdup_printf(
+        "-machine %s,cxl=on -accel qtest -display none -nodefaults",
+        machine->type);
+    g_autofree char *output = NULL;
+
+    return machine->express && numa_run(args, &output) == 0;
+}
+
 void numa_add_case(const NumaMachine *machine, const char *prefix,
                    const char *name, GTestDataFunc func, const void *row)
 {

@@ -69,6 +69,9 @@ char *numa_args(const NumaMachine *machine, const char *fmt, ...)
 QTestState *numa_start(const NumaMachine *machine, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
 
+/* Returns: whether @machine has host bridges of CXL; virt since QEMU 10.2 */
+bool numa_has_cxl(const NumaMachine *machine);
+
 /**
  * NumaCase:
  * @machine: what it is tested on

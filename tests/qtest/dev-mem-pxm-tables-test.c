@@ -28,13 +28,15 @@ enum {
     ON_ANY = ON_EXPRESS | ON_PCI,
     ON_VIRT = 4,
     ON_Q35 = 8,
+    ON_CXL = 16,                /* with host bridges of CXL, in addition */
 };
 
 static bool takes(const NumaMachine *machine, int on)
 {
-    return (on & (machine->express ? ON_EXPRESS : ON_PCI)) ||
-           (on & ON_VIRT && g_str_equal(machine->type, "virt")) ||
-           (on & ON_Q35 && g_str_equal(machine->type, "q35"));
+    return ((on & (machine->express ? ON_EXPRESS : ON_PCI)) ||
+            (on & ON_VIRT && g_str_equal(machine->type, "virt")) ||
+            (on & ON_Q35 && g_str_equal(machine->type, "q35"))) &&
+           (!(on & ON_CXL) || numa_has_cxl(machine));
 }
 
 /* A number that a guest's firmware gives to the bus behind a bridge */
@@ -71,6 +73,13 @@ typedef struct Topology {
     "-device pcie-root-port,id=rp0,bus=pxb0,addr=0,chassis=1 "          \
     "-device pcie-root-port,id=rp1,bus=pxb1,addr=2,chassis=2 "          \
     PCI_DEVICE "id=gpu0,bus=rp0 " PCI_DEVICE "id=gpu1,bus=rp1 "
+
+#define CXL_PORT                                                        \
+    "-machine cxl=on -device pxb-cxl,id=pxb0,bus=pcie.0,bus_nr=128 "    \
+    "-device cxl-rp,id=rp0,bus=pxb0,addr=0,port=0,chassis=1,slot=1 "
+#define CXL_MEMORY                                                      \
+    "-object memory-backend-ram,id=cxl0,size=256M,reserve=off "         \
+    "-device cxl-type3,id=gpu0,bus=rp0,volatile-memdev=cxl0 "
 
 #define SWITCH                                                          \
     "-device pcie-root-port,id=rp0,addr=5,chassis=1 "                   \
@@ -211,15 +220,25 @@ static const Topology topologies[] = {
         OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
         "PCI0.S28.S00:2+8", "",
     }, {
-        "cxl-pxb", ON_Q35,
-        "-machine cxl=on "
-        "-device pxb-cxl,id=pxb0,bus=pcie.0,bus_nr=128 "
-        "-device cxl-rp,id=rp0,bus=pxb0,addr=0,port=0,chassis=1,slot=1 "
-        PCI_DEVICE "id=gpu0,bus=rp0 "
+        "cxl-pxb", ON_Q35 | ON_CXL, CXL_PORT PCI_DEVICE "id=gpu0,bus=rp0 "
         "-object acpi-generic-port,id=gp0,pci-bus=pxb0,node=7 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-6,generic-initiator=on",
         "CL80.S00.S00:2+5", "gi2-6@81:00 gp7@80", { { 128, 0, 129, 129 } },
         "m0-1 e2-6 e8-9",
+    }, {
+        "cxl-pxb", ON_VIRT | ON_CXL, CXL_PORT PCI_DEVICE "id=gpu0,bus=rp0 "
+        "-object acpi-generic-port,id=gp0,pci-bus=pxb0,node=7 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-6,generic-initiator=on",
+        "PC80.S00.S00:2+5", "gi2-6@81:00 gp7@80", { { 128, 0, 129, 129 } },
+        "m0-1 e2-6 e8-9",
+    }, {
+        "cxl-type3", ON_Q35 | ON_CXL, CXL_PORT CXL_MEMORY
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
+        "CL80.S00.S00:2+8", "",
+    }, {
+        "cxl-type3", ON_VIRT | ON_CXL, CXL_PORT CXL_MEMORY
+        OBJECT "id=mem0,devid=gpu0,nodeset=2-9",
+        "PC80.S00.S00:2+8", "",
     }, {
         "egm", ON_VIRT, TWO_PXBS PCI_DEVICE "id=gpu2,bus=pcie.0,addr=4 "
         OBJECT "id=mem0,devid=gpu0,nodeset=2-4,egm-node=1 "
