@@ -7,7 +7,7 @@ unset CDPATH
 
 # The top folder of this project: the script is somewhere below it
 top=$(cd -P "$(dirname "$0")" &&
-    until [ -f scripts/lib.sh ]; do cd ..; done && pwd)
+    until [ -f scripts/lib.sh ] || [ "$(pwd)" = / ]; do cd ..; done && pwd)
 
 # What ./configure puts into a build folder
 marker=.nvidia-gpu-mem-acpi
@@ -107,6 +107,18 @@ leave_boards_out() {
             >"$1/../no-boards.mak"
 }
 without_boards=--with-devices-aarch64=../../../../no-boards     # of configs/devices
+
+# link_bios BUILD: PCs don't start without a BIOS, and Debian's source package of QEMU
+# is without any.  Links, from where QEMU looks for it before it is installed, to where
+# the machine has it.
+link_bios() {
+    prefix=$(sed -n 's/^--prefix=//p' "$1/qemu.options")
+    bundle=$1/qemu/qemu-bundle
+    mkdir -p "$bundle$prefix/share" "$bundle/usr/share" "$bundle/usr/lib"
+    ln -sfn /usr/share/seabios "$bundle$prefix/share/qemu-firmware"
+    ln -sfn /usr/share/qemu "$bundle/usr/share/qemu"
+    ln -sfn /usr/lib/ipxe "$bundle/usr/lib/ipxe"
+}
 
 # installed_files BUILD: what QEMU's build would install of the first, a line each:
 # the file, a tab, and its place
