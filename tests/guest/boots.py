@@ -17,7 +17,7 @@ from numa_checks import (
     plug_range)
 from objects import GENERAL_TYPE
 from performance import Performance
-from places import PXB, ROOT_BUS, ROOT_PORT, SWITCH
+from places import CXL_PORT, PXB, ROOT_BUS, ROOT_PORT, SWITCH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +195,16 @@ VIRT_BOOTS = (
         best_initiators({2: (2, 60, 819200), 3: (3, 60, 819200)})),
         # That of QEMU's own objects for the same initiators
         same_hmat_as=hmat_of_initiators(initiator_objects=True)),
+    # A QEMU before 10.2 has no such place
+    Boot('below-cxl-port', Machine(
+        nodes=4, partitions=4, places=(CXL_PORT,),
+        options=('generic-initiator=on',)), (
+        paths(r'\\_SB_\.PC80\.S00_\.S00_'),
+        *initiator_checks(range(2, 6)),
+        properties((2, 4)),
+        node_map((2, 4)),
+        numa_nodes(0),
+        memory(range(2, 6), dict.fromkeys(range(2, 6), 256)))),
     initiators(ARM64),
     general_object(ARM64),
     peers_objects(ARM64, nodes=7),

@@ -76,6 +76,13 @@ def has_smmu_device(qemu):
         capture_output=True, check=True).stdout
 
 
+def has_cxl(qemu):
+    """Whether its virt, from 10.2 on, has host bridges of CXL."""
+    return '\n  cxl=' in subprocess.run(
+        [qemu, '-machine', 'virt,help'], text=True, capture_output=True,
+        check=True).stdout
+
+
 @dataclasses.dataclass(frozen=True)
 class Machine:
     """GPUs with their empty nodes, beside two CPU nodes.
@@ -127,6 +134,9 @@ class Machine:
 
     def _node_count(self):
         return CPU_NODES + self.spare_nodes + self.gpus * self.nodes
+
+    def needs_cxl(self):
+        return places.CXL_PORT in self.places
 
     def gpu_nodes(self, gpu):
         """The nodes of one GPU, counted from 0."""
@@ -230,6 +240,8 @@ class Machine:
             options.append(f'highmem-mmio-size={self.mmio}')
         if self.smmu and not pxb_smmu:
             options.append('iommu=smmuv3')
+        if self.needs_cxl():
+            options.append('cxl=on')
         args = ['-machine', ','.join(options), *self._numa_args()]
         if self.planned:
             args += self._planned_args(out)

@@ -7,6 +7,7 @@ PXB_BUSES = 0x10
 
 ROOT_BUS, ROOT_PORT, SWITCH, PXB = 'root bus', 'root port', 'switch', 'pxb'
 SAME_PXB = "a further root port of the last GPU's pxb"
+CXL_PORT = "a root port of CXL, of a pxb-cxl"
 
 
 def bridges(place, gpu, pxb_node, port_options=(), smmu=False):
@@ -24,15 +25,17 @@ def bridges(place, gpu, pxb_node, port_options=(), smmu=False):
             (driver, f'id={name}{gpu}', bus, *options, *further))])
         bus = f'bus={name}{gpu}'
 
-    if place == PXB:
-        add('pxb-pcie', 'pxb', bus_nr=FIRST_PXB_BUS + gpu * PXB_BUSES,
-            numa_node=pxb_node)
+    if place in (PXB, CXL_PORT):
+        add('pxb-pcie' if place == PXB else 'pxb-cxl', 'pxb',
+            bus_nr=FIRST_PXB_BUS + gpu * PXB_BUSES, numa_node=pxb_node)
         if smmu:
             args += ['-device',
                      f'arm-smmuv3,primary-bus=pxb{gpu},id=smmu{gpu}']
     if place == SAME_PXB:
         bus = f'bus=pxb{gpu - 1}'
-    if place != ROOT_BUS:
+    if place == CXL_PORT:
+        add('cxl-rp', 'port', *port_options, port=gpu, chassis=gpu + 1)
+    elif place != ROOT_BUS:
         add('pcie-root-port', 'port', *port_options, chassis=gpu + 1)
     if place == SWITCH:
         add('x3130-upstream', 'up')

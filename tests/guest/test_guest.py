@@ -17,6 +17,7 @@ from acpi_tables import read_table, write_tables       # noqa: E402
 from arch import ARM64, of_guest    # noqa: E402
 from boots import BOOTS, Boot       # noqa: E402
 from checks import Failure, same    # noqa: E402
+from machine import has_cxl         # noqa: E402
 from scale import SCALE             # noqa: E402
 from tap import Tap                 # noqa: E402
 
@@ -149,7 +150,8 @@ def main():
     args = parser.parse_args()
 
     arch = of_guest(args.guest[0])
-    boots = SCALE[args.scale] if args.scale else BOOTS[arch]
+    boots = [boot for boot in (SCALE[args.scale] if args.scale else BOOTS[arch])
+             if not boot.vm.needs_cxl() or has_cxl(args.qemu)]
     runs = list(passes(args.guest, boots, args.out))
     refusals = REFUSALS if arch is ARM64 and not args.scale else ()
     both_kernels = any(boot.every_kernel for boot in boots)
