@@ -96,7 +96,7 @@ def four_gpus(name, *checks, **options):
         best_initiators(BEST),
         *checks,
         gpus=GPUS, gpu_mb=128 * GIB, uncached_mb=GIB, places=(PXB,) * GPUS,
-        port_options=('io-reserve=0', 'pref64-reserve=1T'), mmio='4T',
+        port_options=('io-reserve=0', 'pref64-reserve=1T'), mmio='8T',
         distances=DISTANCES,
         performance=PERFORMANCE, further='patterns', **options)
 

@@ -5,12 +5,15 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bswap.h"
 #include "acpi-fw-cfg.h"
 #include "acpi-utils.h"
 #include "dev-mem-pxm-dsdt.h"
 #include "dsdt-walk.h"
 
+#define LENGTH_OFFSET 4
 #define CHECKSUM_OFFSET 9
+#define NOOP_OP 0xa3            /* ACPI 6.5, 20.3 AML Byte Stream Byte Values */
 
 static uint64_t property(const DsdtDevice *dev, const char *name)
 {
@@ -131,6 +134,11 @@ void assert_iasl(QTestState *qts)
     dir = g_dir_make_tmp("dsdt-XXXXXX", &err);
     g_assert_no_error(err);
     file = g_build_filename(dir, "dsdt.dat", NULL);
+    /* iasl takes a length that reads as the start of a comment for a text */
+    if (!memcmp(dsdt->data + LENGTH_OFFSET, "/*", 2)) {
+        g_byte_array_append(dsdt, (const uint8_t[]) { NOOP_OP }, 1);
+        stl_le_p(dsdt->data + LENGTH_OFFSET, dsdt->len);
+    }
     /* What the firmware would do */
     dsdt->data[CHECKSUM_OFFSET] -= acpi_calc_checksum(dsdt->data, dsdt->len);
     listing = g_build_filename(dir, "dsdt.dsl", NULL);

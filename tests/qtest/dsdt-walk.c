@@ -286,11 +286,22 @@ static void walk_extended(Walk *walk, const char *scope)
     }
 }
 
-/* ACPI 6.5, 5.3.1 Predefined Root Namespaces */
-static bool is_predefined(const char *path)
+/*
+ * ACPI 6.5, 5.3.1 Predefined Root Namespaces.  One that is named without the root
+ * is searched for upwards, and found there.
+ */
+static const char *predefined(const char *path)
 {
-    return g_str_equal(path, "\\") || g_str_equal(path, "\\_SB") ||
-           g_str_equal(path, "\\_GPE");
+    static const char *const names[] = { "\\", "\\_SB", "\\_GPE" };
+    const char *last = strrchr(path, '.');
+
+    for (int i = 0; i < ARRAY_SIZE(names); i++) {
+        if (g_str_equal(path, names[i]) ||
+            (last && g_str_equal(last + 1, names[i] + 1))) {
+            return names[i];
+        }
+    }
+    return NULL;
 }
 
 static void walk_terms(Walk *walk, const uint8_t *end, const char *scope)
@@ -303,10 +314,12 @@ static void walk_terms(Walk *walk, const uint8_t *end, const char *scope)
             const uint8_t *scope_end = take_end(walk);
             g_autofree char *path = take_path(walk, scope);
 
-            if (!is_predefined(path) && !dsdt_find(walk->devices, path)) {
+            const char *root = predefined(path);
+
+            if (!root && !dsdt_find(walk->devices, path)) {
                 g_error("Scope (%s) comes before its Device", path);
             }
-            walk_terms(walk, scope_end, path);
+            walk_terms(walk, scope_end, root ?: path);
             break;
         }
         case NAME_OP:

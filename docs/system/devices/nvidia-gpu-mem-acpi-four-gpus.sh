@@ -19,7 +19,7 @@ distance() {
     fi
 }
 
-args=(-machine virt,accel=kvm,gic-version=3,highmem-mmio-size=4T
+args=(-machine virt,accel=kvm,gic-version=3,highmem-mmio-size=8T
       -cpu host -smp 4,sockets=2,cores=2 -m 64G
       -object memory-backend-ram,id=ram-node0,size=32G
       -object memory-backend-ram,id=ram-node1,size=32G
