@@ -67,7 +67,7 @@ at_least() {
 # of a later one.  A development version, such as 11.1.50, counts as the next release.
 # Each major version ends with its release 2.
 base_at_least() {
-    at_least "$(awk -F. '$3 >= 50 { $2++ } $2 > 2 { $1++; $2 = 0 }
+    at_least "$(awk -F. '$3 + 0 >= 50 { $2++ } $2 > 2 { $1++; $2 = 0 }
                          { print $1 "." $2 }' "$1/base/VERSION")" "$2"
 }
 

@@ -195,7 +195,6 @@ VIRT_BOOTS = (
         best_initiators({2: (2, 60, 819200), 3: (3, 60, 819200)})),
         # That of QEMU's own objects for the same initiators
         same_hmat_as=hmat_of_initiators(initiator_objects=True)),
-    # A QEMU before 10.2 has no such place
     Boot('below-cxl-port', Machine(
         nodes=4, partitions=4, places=(CXL_PORT,),
         options=('generic-initiator=on',)), (

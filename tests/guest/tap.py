@@ -15,6 +15,10 @@ class Tap:
         for line in str(text).splitlines():
             print(f'# {line}', flush=True)
 
+    def skip(self, name, reason):
+        self.number += 1
+        print(f'ok {self.number} - {name} # SKIP {reason}', flush=True)
+
     def point(self, name, check, *args):
         """One test: ok unless the check raises."""
         self.number += 1

@@ -462,6 +462,15 @@ static const RangeCase range_cases[] = {
     },
 };
 
+/* Beside an sp-mem the range is in pieces at the end */
+static const RangeCase sp_mem_case = {
+    "sp-mem", EMPTY_ARGS GPUS
+    "-object memory-backend-ram,id=spm0,size=128M "
+    "-device sp-mem,id=sp0,memdev=spm0,node=2 "
+    OBJECT "id=mem0,devid=gpu0,nodeset=4-9",
+    "m0-1 e3-9 m2 h3", "m0-1 e4-9 m2 h3",
+};
+
 static void test_range(const void *data)
 {
     const NumaCase *c = data;
@@ -574,6 +583,10 @@ static void add_tests(const NumaMachine *machine)
     for (int i = 0; i < ARRAY_SIZE(range_cases); i++) {
         add_case(machine, ON_ANY, "dimm-range", range_cases[i].name,
                  &range_cases[i], test_range);
+    }
+    if (qtest_has_device("sp-mem")) {
+        add_case(machine, ON_ANY, "dimm-range", sp_mem_case.name, &sp_mem_case,
+                 test_range);
     }
     add_case(machine, ON_ANY, "dimm-range", "only-node-is-initiator", NULL,
              test_range_beside_initiator);

@@ -586,7 +586,7 @@ static void test_memory_device_first(const void *data)
     qtest_quit(qts);
 }
 
-/* It can't be plugged in later: one is refused by QEMU's start */
+/* An sp-mem can't be hot-plugged, so QEMU refuses it at start */
 static void test_sp_mem(const void *data)
 {
     const NumaMachine *machine = ((const NumaCase *)data)->machine;

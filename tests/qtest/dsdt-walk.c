@@ -287,17 +287,18 @@ static void walk_extended(Walk *walk, const char *scope)
 }
 
 /*
- * ACPI 6.5, 5.3.1 Predefined Root Namespaces.  One that is named without the root
- * is searched for upwards, and found there.
+ * ACPI 6.5, 5.3.1 Predefined Root Namespaces.  A single name, which is not of
+ * @scope, is searched for upwards, and found there.
  */
-static const char *predefined(const char *path)
+static const char *predefined(const char *path, const char *scope)
 {
     static const char *const names[] = { "\\", "\\_SB", "\\_GPE" };
-    const char *last = strrchr(path, '.');
 
     for (int i = 0; i < ARRAY_SIZE(names); i++) {
-        if (g_str_equal(path, names[i]) ||
-            (last && g_str_equal(last + 1, names[i] + 1))) {
+        g_autofree char *searched = g_strdup_printf("%s.%s", scope,
+                                                    names[i] + 1);
+
+        if (g_str_equal(path, names[i]) || g_str_equal(path, searched)) {
             return names[i];
         }
     }
@@ -314,7 +315,7 @@ static void walk_terms(Walk *walk, const uint8_t *end, const char *scope)
             const uint8_t *scope_end = take_end(walk);
             g_autofree char *path = take_path(walk, scope);
 
-            const char *root = predefined(path);
+            const char *root = predefined(path, scope);
 
             if (!root && !dsdt_find(walk->devices, path)) {
                 g_error("Scope (%s) comes before its Device", path);

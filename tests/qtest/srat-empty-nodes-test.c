@@ -64,10 +64,7 @@ static const EmptyCase cases[] = {
 #define SP_MEM "-object memory-backend-ram,id=spm0,size=128M " \
     "-device sp-mem,id=sp0,memdev=spm0,node="
 
-/*
- * Each sp-mem has an entry of its own, among those of the range for DIMMs, which
- * are the last ones
- */
+/* The range for DIMMs comes last.  An sp-mem in it has an entry of its own. */
 static const EmptyCase sp_mem_cases[] = {
     {
         "sp-mem", false, EMPTY_ARGS DIMM_ARGS SP_MEM "3",
@@ -75,6 +72,11 @@ static const EmptyCase sp_mem_cases[] = {
     }, {
         "sp-mem/last", false, EMPTY_ARGS DIMM_ARGS SP_MEM "9",
         "m0-1 e2-8 m9 h9", "m0-1 m9 h9",
+    }, {
+        /* The range begins at 4 GiB */
+        "sp-mem/in-the-middle", false, EMPTY_ARGS DIMM_ARGS
+        SP_MEM "3,addr=0x180000000",
+        "m0-1 e2 e4-9 h9 m3 h9", "m0-1 h9 m3 h9",
     }, {
         "sp-mem/all-of-range", false, EMPTY_ARGS "-m maxmem=384M " SP_MEM "3",
         "m0-1 e2 e4-9 m3", "m0-1 m3",

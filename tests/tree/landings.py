@@ -4,10 +4,11 @@
 
 Print where the changes of our .ed scripts are in the base in BUILD, a line each:
 file, enclosing function or section (- at the top level), the kind of the last
-character before the change and that of the first one after it.  An address that
-still matches in a newer base, but in another place, is seen by it: there these are
-to be the lines of tests/tree/landings/10.0, and of the files of newer versions the
-additional ones that bases/VERSION brings.
+character before the change and that of the first one after it.  In a newer base these
+are to be the lines of tests/tree/landings/10.0, and of the files of newer versions
+what bases/VERSION changes: additional lines, and with a - before them those that go.
+So another function is seen, or the inside of an expression; another place between two
+functions or two statements is not.
 """
 
 import re
@@ -47,12 +48,14 @@ def landing(lines, start, count, heading):
 def landings(base):
     changes = subprocess.run(
         ['git', '-c', 'safe.directory=*', '-C', base, 'diff', '-U0', '--no-color',
-         '--no-ext-diff', '--diff-filter=M', '--', '.', ':!tests/data'],
+         '--no-ext-diff', '--src-prefix=a/', '--dst-prefix=b/',
+         '--diff-algorithm=myers', '--indent-heuristic', '--diff-filter=M', '--', '.',
+         ':!tests/data'],
         check=True, capture_output=True, text=True).stdout
-    for line in changes.splitlines():
+    for line in changes.split('\n'):
         if line.startswith('+++ '):
             path = line[len('+++ b/'):]
-            lines = (base / path).read_text().splitlines() + ['']
+            lines = (base / path).read_text().split('\n')
         elif (found := HUNK.match(line)):
             count = 1 if found[2] is None else int(found[2])
             yield f'{path} {landing(lines, int(found[1]), count, found[3])}'

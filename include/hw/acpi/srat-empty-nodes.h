@@ -28,7 +28,7 @@ int srat_dimm_node(const MachineState *ms);
  * describes it
  *
  * If @node is empty, append its Memory Affinity Structure, Enabled and Hot
- * Pluggable: with @dimm_range if this is the node of it, else with base and
+ * Pluggable: with @dimm_range if @node is srat_dimm_node(), else with base and
  * length 0.
  *
  * A node is empty if it has neither boot memory nor CPUs, and neither generic
