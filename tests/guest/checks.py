@@ -17,6 +17,10 @@ class Failure(Exception):
     """A check that fails, with its reason."""
 
 
+class Skip(Exception):
+    """A check that can't be made here, with its reason."""
+
+
 def same(what, have, want):
     if have != want:
         raise Failure(f'{what}:\nhave {have}\nwant {want}')
