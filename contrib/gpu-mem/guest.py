@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a libvirt domain says of its nodes, its PCI buses and its GPUs."""
+"""What a libvirt domain has: its nodes, its PCI buses and its GPUs."""
+
+from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import json
 import re
+from typing import Any, Callable
 
 from host import Mistake, node_list
 from xml_text import QEMU, Element, Text
 
 OBJECT = 'nvidia-gpu-mem-acpi'
+SMMU = 'arm-smmuv3'
 UNITS = {'': 0, 'K': 10, 'M': 20, 'G': 30, 'T': 40, 'P': 50, 'E': 60}
+DIRECTION = '"virsh dumpxml --inactive --security-info" prints'
 
 
 def number(text, what):
@@ -21,12 +28,12 @@ def number(text, what):
 
 
 def size(text, unit, what):
-    """Bytes of a size such as 2T, or in a unit such as KiB.
-
-    With iB as the unit, the text must have one.
-    """
-    found = re.fullmatch(r'(0x[\da-f]+|\d+)(?:([KMGTPE])(i?B)?|B|bytes)?',
-                         text.strip() + unit, re.IGNORECASE)
+    """Bytes of a size such as 2T or 2TiB; UNIT is what one without has."""
+    found = re.fullmatch(r'(0x[\da-f]+|\d+)\s*(?:([KMGTPE])(i?B)?|B|bytes)?',
+                         text.strip(), re.IGNORECASE)
+    if found and found[0] == found[1]:
+        found = re.fullmatch(r'(\w+) (?:([KMGTPE])(i?B)?|B|bytes)?',
+                             f'{found[1]} {unit}', re.IGNORECASE)
     if not found:
         raise Mistake(f"{what} is '{text}': write a size there, such as 96G")
     return number(found[1], what) << UNITS[(found[2] or '').upper()]
@@ -67,7 +74,7 @@ class Argument:
             if self.value.startswith('{'):
                 return {key: value if isinstance(value, list) else [value]
                         for key, value in json.loads(self.value).items()}
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Mistake(f'{self} is no JSON: write it as QEMU takes '
                           'it') from None
         keys = {}
@@ -78,9 +85,26 @@ class Argument:
             keys.setdefault(key, []).append(value)
         return keys
 
+    def get(self, key, first='type'):
+        return str(self.keys(first).get(key, [''])[0])
+
     def number(self, key):
-        return number(str(self.keys('type').get(key, [''])[0]),
-                      f'{key} of {self}')
+        return number(self.get(key), f'{key} of {self}')
+
+    def write(self, text):
+        self.elements[1].set['value'] = text
+
+    def item(self):
+        return Item(self.value, list(self.elements), self.write)
+
+
+@dataclasses.dataclass
+class Item:
+    """Something that this program may have written, as it stands there."""
+    value: Any                      # what JSON can have
+    elements: list[Element]         # to be taken out
+    write: Callable | None = None   # changes it to another value
+    remove: Callable | None = None  # takes it out, if not by the elements
 
 
 @dataclasses.dataclass
@@ -90,11 +114,10 @@ class Hostdev:
     alias: str
     placed: bool            # has an address in the guest
     bus: int | None         # of that
-    nodes: range | None     # that are its own already
 
 
 class Guest:
-    def __init__(self, data, what='the domain'):
+    def __init__(self, data):
         self.text = Text(data)
         self.root = self.text.root
         self._check_machine()
@@ -107,13 +130,20 @@ class Guest:
         self.cells = dict(zip(ids, cells))
         self.node_arguments = {argument.number('nodeid'): argument
                                for argument in self.numa('node')}
-        self.nodes = consecutive([*ids, *self.node_arguments], 0, what)
+        self.nodes = consecutive([*ids, *self.node_arguments], 0, 'the domain')
         # libvirt gives node 0 all CPUs if no cell has any
         self.with_cpus = sorted(
             [node for node, cell in self.cells.items() if cell.get('cpus')] +
             [node for node, argument in self.node_arguments.items()
              if 'cpus' in argument.keys('type')]) or [0]
-        self.objects = self._objects()
+        self.object_arguments = {
+            argument.get('devid'): argument for argument in self.arguments
+            if argument.keys('qom-type').get('qom-type') == [OBJECT]}
+        # Of each devid: the object's id and nodes
+        self.objects = {
+            devid: (argument.get('id'), nodes_of(argument.keys('').get(
+                'nodeset', []), str(argument)))
+            for devid, argument in self.object_arguments.items()}
         self.controllers = {
             number(one.get('index', '0'), 'index of a <controller>'): one
             for one in self.root.all('devices', 'controller')
@@ -128,7 +158,9 @@ class Guest:
     def _check_machine(self):
         if self.root.name != 'domain':
             raise Mistake(f'<{self.root.name}> is no <domain>: give what '
-                          '"virsh dumpxml --inactive --security-info" prints')
+                          f'{DIRECTION}')
+        if self.root.get('id'):
+            raise Mistake(f'this is a running domain: give what {DIRECTION}')
         kind = self.root.first('os', 'type')
         arch = kind.get('arch', 'aarch64')
         machine = kind.get('machine', 'virt')
@@ -142,30 +174,21 @@ class Guest:
         words = iter(self.root.all(f'{QEMU} commandline', f'{QEMU} arg'))
         for option in words:
             name = re.sub('^--', '-', option.get('value'))
-            if name in ('-numa', '-object', '-machine', '-M'):
+            if name in ('-numa', '-object', '-machine', '-M', '-device'):
                 value = next(words, Element('arg'))
                 yield Argument(name, value.get('value'), (option, value))
 
     def numa(self, kind):
         return (argument for argument in self.arguments
-                if argument.option == '-numa'
-                and argument.keys('type').get('type') == [kind])
-
-    def _objects(self):
-        """Of each devid: the object's id and nodes."""
-        found = {}
-        for argument in self.arguments:
-            keys = argument.keys('qom-type')
-            if keys.get('qom-type') == [OBJECT]:
-                found[str(keys.get('devid', [''])[0])] = (
-                    str(keys.get('id', [''])[0]),
-                    nodes_of(keys.get('nodeset', []), str(argument)))
-        return found
+                if argument.option == '-numa' and argument.get('type') == kind)
 
     # --- NUMA nodes ---
 
     def host_nodes(self, host):
-        """Of each cell with CPUs the host's node that it stands for, or None."""
+        """Of each cell with CPUs the host's node that it stands for, or None.
+
+        And those for which that is only assumed.
+        """
         bound = {number(one.get('cellid'), 'cellid of a <memnode>'):
                  one.get('nodeset')
                  for one in self.root.all('numatune', 'memnode')}
@@ -174,41 +197,76 @@ class Guest:
         for node in self.with_cpus:
             names = bound.get(node, memory)
             found[node] = (int(names) if names.isdecimal()
-                           and int(names) in host.nodes() else None)
-        left = (node for node in host.cpu_nodes()
-                if node not in {*found.values()})
+                           and int(names) in host.nodes() else
+                           self._pinned_to(node, host))
+        left = iter([node for node in host.cpu_nodes()
+                     if node not in {*found.values()}])
         return {node: next(left, None) if of_host is None else of_host
-                for node, of_host in found.items()}
+                for node, of_host in found.items()}, [
+                    node for node, of_host in found.items() if of_host is None]
+
+    def _pinned_to(self, node, host):
+        """The host's node to which all CPUs of a cell are pinned, or None."""
+        vcpus = self.root.first('vcpu')
+        pins = {one.get('vcpu'): one.get('cpuset')
+                for one in self.root.all('cputune', 'vcpupin')}
+        try:
+            cpus = node_list(self.cells[node].get('cpus')
+                             if node in self.cells else '') or range(
+                                 number(vcpus.text, '<vcpu>'))
+            used = {cpu for vcpu in cpus for cpu in node_list(
+                pins.get(str(vcpu)) or vcpus.get('cpuset')) or [-1]}
+        except ValueError:      # such as 0-3,^2
+            return None
+        return next((of_host for of_host in host.cpu_nodes()
+                     if used <= {*host.cpus(of_host)}), None)
 
     def distances(self):
-        """The elements of each, its two nodes in order, and its value."""
+        """The elements of each, its two nodes in order, its value, and a writer."""
         for node, cell in self.cells.items():
             for one in cell.all('distances', 'sibling'):
                 other = number(one.get('id'), 'id of a <sibling>')
-                yield [one], tuple(sorted((node, other))), one.get('value')
-        for argument in self.numa('dist'):
-            src, dst, value = map(argument.number, ('src', 'dst', 'val'))
-            yield argument.elements, tuple(sorted((src, dst))), str(value)
+                if other != node:
+                    yield ('sibling', tuple(sorted((node, other))), [one],
+                           number(one.get('value'), 'value of a <sibling>'),
+                           functools.partial(one.set.__setitem__, 'value'))
+        for one in self.numa('dist'):
+            src, dst, value = map(one.number, ('src', 'dst', 'val'))
+            yield ('dist', tuple(sorted((src, dst))), list(one.elements), value,
+                   lambda new, one=one: one.write(
+                       re.sub(r'val=\d+', f'val={new}', one.value)))
+
+    def references(self, but):
+        """Nodes that something names, each with what does.
+
+        BUT has the identities of elements that don't count.
+        """
+        found = [(one.get('cellid'), one) for one in
+                 self.root.all('numatune', 'memnode')]
+        for device in self.root.first('devices').children:
+            if id(device) not in but:
+                found += [(one.text, device)
+                          for one in device.all('target', 'node')]
+        return [(number(node, f'the node of a <{one.name}>'), f'<{one.name}>')
+                for node, one in found]
 
     # --- PCI ---
 
     def _hostdev(self, element):
-        source, alias = element.first('source', 'address'), self.alias(element)
-        own = element.first('acpi').get('nodeset')
+        source = element.first('source', 'address')
         return Hostdev(
             element, '{:04x}:{:02x}:{:02x}.{:x}'.format(*(
                 number(source.get(key, '0'), f'{key} of a <source>')
                 for key in ('domain', 'bus', 'slot', 'function'))),
-            alias, element.find('address') is not None, self._bus_of(element),
-            self.objects[alias][1] if alias in self.objects else
-            nodes_of([own], '<acpi> of a <hostdev>') if own else None)
+            self.alias(element), element.find('address') is not None,
+            self.bus_of(element))
 
     @staticmethod
     def alias(device):
         return device.first('alias').get('name')
 
     @staticmethod
-    def _bus_of(device):
+    def bus_of(device):
         place = device.first('address')
         if place.get('type') == 'pci' and place.get('bus'):
             return number(place.get('bus'), 'bus of an <address>')
@@ -216,26 +274,32 @@ class Guest:
 
     def free_indexes(self):
         """Of controllers; libvirt makes those that an address names."""
-        used = {0, *self.controllers, *map(self._bus_of,
-                                           self.root.find('devices').children)}
+        used = {0, *self.controllers, *map(
+            self.bus_of, self.root.first('devices').children)}
         return (index for index in range(1, 256) if index not in used)
 
+    def free_slot(self, bus):
+        used = {self._address(one)[1] for one in
+                self.root.first('devices').children if self.bus_of(one) == bus}
+        return next(slot for slot in itertools.count() if slot not in used)
+
     def free_buses(self, first, step):
-        """Numbers of host bridges, each with room for one port's bus."""
+        """Numbers of host bridges, each with room for its ports' buses."""
         used = set()
         for index, one in self.controllers.items():
             if text := one.first('target').get('busNr'):
                 bus = number(text, 'busNr of a <target>')
                 used.update(range(bus, bus + 1 + sum(
-                    index in self._above(other) for other in self.controllers)))
+                    index in self.above(other) for other in self.controllers)))
         return (bus for bus in range(first, 254, step)
                 if not used & {bus, bus + 1})
 
-    def _above(self, index):
+    def above(self, index):
         """The controllers between one and the root."""
         found = [index]
-        while (above := self._bus_of(self.controllers[found[-1]])) in (
-                {*self.controllers} - {*found}):
+        while found[-1] in self.controllers and (
+                above := self.bus_of(self.controllers[found[-1]])) in (
+                    {*self.controllers} - {*found}):
             found.append(above)
         return found[1:]
 
@@ -243,27 +307,160 @@ class Guest:
         """Whether the domain itself reserves room for the port of a bus."""
         port = self.controllers.get(bus)
         names = (f'pci.{bus}', port is not None and self.alias(port))
-        return any(one.get('name') == 'pref64-reserve'
-                   for device in self.root.all(f'{QEMU} override',
-                                               f'{QEMU} device')
-                   if device.get('alias') in names
-                   for one in device.all(f'{QEMU} frontend',
-                                         f'{QEMU} property'))
+        return any(alias in names for alias, _, _ in self._reserves())
+
+    def _reserves(self):
+        for device in self.root.all(f'{QEMU} override', f'{QEMU} device'):
+            found = device.all(f'{QEMU} frontend', f'{QEMU} property')
+            for one in found:
+                if one.get('name') == 'pref64-reserve':
+                    yield device.get('alias'), one, (
+                        device if len(found) == 1 else one)
 
     def window(self):
         """The bytes for BARs that the domain gives, or None."""
-        if hole := self.root_hole():
+        if hole := self._root_hole():
             return size(hole.text, hole.get('unit', 'KiB'), '<pcihole64>')
         given = [size(value, '', str(argument))
-                 for argument, value in self.window_arguments()]
+                 for argument, value in self._window_arguments()]
         return given[-1] if given else None
 
-    def root_hole(self):
+    def _root_hole(self):
         root = self.controllers.get(0)
         return root and root.find('pcihole64')
 
-    def window_arguments(self):
+    def _window_arguments(self):
         for argument in self.arguments:
             if argument.option in ('-machine', '-M'):
                 for value in argument.keys('type').get('highmem-mmio-size', []):
                     yield argument, value
+
+    # --- what this program may have written ---
+
+    def items(self):
+        """All that is of a kind that this program writes, by its name."""
+        return dict(itertools.chain(
+            self._nodes(), self._distances(), self._bars(), self._buses(),
+            self._gpus()))
+
+    def _nodes(self):
+        for node, cell in self.cells.items():
+            yield f'cell {node}', Item(self._cell(cell), [cell],
+                                       functools.partial(self._write_cell, cell))
+        for node, argument in self.node_arguments.items():
+            yield f'node {node}', argument.item()
+
+    @staticmethod
+    def _cell(cell):
+        """All but its distances, in one unit."""
+        value = {**cell.attributes,
+                 'memory': size(cell.get('memory', '0'), cell.get('unit', 'KiB'),
+                                'memory of a <cell>')}
+        names = {one.name for one in cell.children} - {'distances'}
+        return {name: value[name] for name in sorted({*value} - {'id', 'unit'})} | (
+            {'children': sorted(names)} if names else {})
+
+    @staticmethod
+    def _write_cell(cell, value):
+        cell.set.update(cpus=value['cpus'], memory=value['memory'] >> 10,
+                        unit='KiB')
+
+    def _distances(self):
+        found = {}
+        for kind, (src, dst), elements, value, write in self.distances():
+            found.setdefault(f'{kind} {src}-{dst}', []).append(
+                (elements, value, write))
+        for name, all_ in found.items():
+            values = sorted({value for _, value, _ in all_})
+            yield name, Item(
+                values[0] if len(values) == 1 else values,
+                [element for elements, _, _ in all_ for element in elements],
+                lambda new, all_=all_: [write(new) for _, _, write in all_])
+
+    def _bars(self):
+        if hole := self._root_hole():
+            yield 'hole', Item(
+                self.window(), [hole], functools.partial(self._write_hole, hole))
+        for argument, value in self._window_arguments():
+            alone = len(argument.keys('type')) == 1
+            yield 'window', Item(
+                size(value, '', str(argument)) if alone else argument.value,
+                list(argument.elements), lambda new, argument=argument:
+                argument.write(f'highmem-mmio-size={new >> 30}G'))
+        for alias, one, element in self._reserves():
+            yield f'reserve {alias}', Item(
+                number(one.get('value'), 'value of a <property>'), [element],
+                functools.partial(one.set.__setitem__, 'value'))
+
+    @staticmethod
+    def _write_hole(hole, value):
+        hole.set['unit'], hole.new_text = 'KiB', value >> 10
+
+    def _buses(self):
+        for index, one in self.controllers.items():
+            name, target = self.alias(one), one.first('target')
+            if one.get('model') == 'pcie-root':
+                yield 'root', Item(sorted(
+                    child.name for child in one.children
+                    if child.name != 'pcihole64'), [one])
+            elif one.get('model') == 'pcie-expander-bus' and name:
+                node = target.find('node')
+                yield f'bridge {name}', Item(
+                    {'index': index, 'bus': target.get('busNr') and number(
+                        target.get('busNr'), 'busNr of a <target>'),
+                     'node': node and number(node.text, '<node>')}, [one],
+                    functools.partial(self._write_bridge, target, node))
+            elif one.get('model') == 'pcie-root-port' and name:
+                yield f'port {name}', Item(
+                    {'index': index, 'address': self._address(one)}, [one])
+        for one in self.root.all('devices', 'iommu'):
+            driver = one.first('driver')
+            if bus := driver.get('pciBus'):
+                yield f'smmu {number(bus, "pciBus of an <iommu>")}', Item(
+                    {name: value for name, value in driver.attributes.items()
+                     if name != 'pciBus'}, [one], driver.set.update)
+        names = {self.alias(one): index
+                 for index, one in self.controllers.items()}
+        for argument in self.arguments:
+            if argument.option == '-device' and (
+                    argument.get('driver', 'driver') == SMMU):
+                bus = argument.get('primary-bus', 'driver')
+                yield f'smmu {names.get(bus, bus)}', argument.item()
+
+    @staticmethod
+    def _write_bridge(target, node, value):
+        if node and value['node'] is not None:
+            node.new_text = value['node']
+        elif node:
+            node.gone = True
+        elif value['node'] is not None:
+            target.added.append(Element('node', text=value['node']))
+
+    @staticmethod
+    def _address(device):
+        place = device.first('address')
+        return [number(place.get(name, '0'), f'{name} of an <address>')
+                for name in ('bus', 'slot', 'function')]
+
+    def _gpus(self):
+        for hostdev in self.hostdevs:
+            if alias := hostdev.element.find('alias'):
+                yield f'alias {hostdev.source}', Item(hostdev.alias, [alias])
+            place = hostdev.element.first('address')
+            if place.get('type') == 'pci':
+                yield f'address {hostdev.source}', Item(
+                    self._address(hostdev.element), [place],
+                    functools.partial(self._write_address, place))
+            driver = hostdev.element.first('driver')
+            if driver.get('iommufd'):
+                yield f'iommufd {hostdev.source}', Item(
+                    driver.get('iommufd'),
+                    [driver] if len(driver.attributes) == 1 else [],
+                    remove=lambda driver=driver: driver.set.update(iommufd=None))
+        for devid, argument in self.object_arguments.items():
+            yield f'object {devid}', argument.item()
+
+    @staticmethod
+    def _write_address(place, value):
+        place.set.update(zip(('bus', 'slot', 'function'), (
+            f'{value[0]:#04x}', f'{value[1]:#04x}', f'{value[2]:#x}')))

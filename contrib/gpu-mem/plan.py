@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest needs for its GPUs: nodes, distances, and room for BARs."""
 
+from __future__ import annotations
+
 import dataclasses
 
-from host import DRIVER, GIB, Gpu, Mistake
+from host import DRIVER, GIB, Gpu, Mistake, power_of_two
 
 MAX_NODES = 128             # of QEMU
 DEBIAN_NODES = 16           # of Debian's arm64 kernels
-FIRST_BUS, BUSES = 0x80, 8  # of the host bridges, each a GPU's own
-# The BAR for what is mapped uncached, as nvgrace-gpu makes it
-UNCACHED = GIB
-WINDOW = 512 * GIB          # for all BARs, if nothing else is given
-
-
-def power_of_two(size):
-    """The least one that has room for the size."""
-    return 1 << (size - 1).bit_length()
+FIRST_BUS, BUSES = 0x80, 8  # of the host bridges, with a bus for each port
+LEAST_DISTANCE = 11         # between two nodes
+WINDOW = 512 * GIB          # for all 64-bit BARs, if nothing else is given
+OTHERS = 4 * GIB            # of it for devices that are no such GPUs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +21,15 @@ class Place:
     gpu: Gpu
     nodes: range
     near: int | None        # the guest's node with CPUs
-    bus: int | None         # of its host bridge, if it gets one
-
-    @property
-    def has_egm(self):
-        return bool(self.gpu.egm) and self.near is not None
+    bridge: int | None      # the number of its host bridge, if it gets one
 
     @property
     def reserve(self):
-        """Bytes of its root port's bus: both BARs, a power of two."""
-        return power_of_two(power_of_two(self.gpu.memory) + UNCACHED)
+        """Bytes that its root port reserves for its BARs.
+
+        Linux 6.1 and 6.12 assign none of them if one doesn't fit.
+        """
+        return power_of_two(self.gpu.room)
 
 
 @dataclasses.dataclass
@@ -44,18 +40,17 @@ class Plan:
 
     @property
     def room(self):
-        """Bytes for all BARs.
-
-        The firmware aligns each bridge to its size, so that what lies between
-        takes as much as one more.
-        """
-        reserves = [place.reserve for place in self.places]
-        return power_of_two(sum(reserves) + max(reserves))
+        """Bytes of the window without which BARs have no place."""
+        return sum(place.reserve for place in self.places)
 
     @property
     def window(self):
-        """The same; None if QEMU has room for them anyhow."""
-        return self.room if self.room > WINDOW else None
+        """Bytes that leave room for other devices too.
+
+        None if QEMU has that room anyhow.  QEMU takes powers of two.
+        """
+        window = power_of_two(self.room + OTHERS)
+        return window if window > WINDOW else None
 
 
 def check_total(total, what, ways):
@@ -64,41 +59,61 @@ def check_total(total, what, ways):
                       f'fewer by {ways}')
 
 
-def plan(host, wanted, cpu_nodes, first, nodes):
-    """For a guest that has the nodes before FIRST.
+def shared(gpu):
+    """What GPUs that share a host bridge have in common: their SMMU."""
+    return gpu.smmu or gpu.address
 
-    CPU_NODES has those with CPUs, each with the host's that it stands for, or
-    None.  WANTED has the GPUs in their order, each with its nodes and the number
-    of its bus.  One without nodes gets as many as NODES says.
+
+def near(gpu, cpu_nodes):
+    """The guest's node that stands for the one that a GPU is near, or None."""
+    return next((node for node, stands_for in cpu_nodes.items()
+                 if stands_for is not None and stands_for == gpu.node), None)
+
+
+def bridges(gpus):
+    """The numbers of the GPUs' host bridges."""
+    return [[*dict.fromkeys(map(shared, gpus))].index(shared(gpu))
+            for gpu in gpus]
+
+
+def plan(host, places, cpu_nodes):
+    """For a guest's GPUs, all with their nodes.
+
+    CPU_NODES has the nodes with CPUs, each with the host's that it stands for,
+    or None.
     """
-    notes, places = [], []
-    for gpu, own, bus in wanted:
-        near = next((node for node, stands_for in cpu_nodes.items()
-                     if stands_for is not None and stands_for == gpu.node), None)
-        notes += _missing(gpu, near)
-        if own is None:
-            own = range(first, first + nodes)
-            first += nodes
-        places.append(Place(gpu, own, near, bus))
-    if first > DEBIAN_NODES:
-        notes.insert(0, f"the guest has {first} nodes: Debian's arm64 kernels "
-                     f'know {DEBIAN_NODES}, and ignore all if there are more; '
-                     'take another kernel, or fewer by --nodes')
+    total = max(place.nodes.stop for place in places)
+    notes = [] if total <= DEBIAN_NODES else [
+        f"the guest has {total} nodes: Debian's arm64 kernels know "
+        f'{DEBIAN_NODES}, and ignore all if there are more; take another kernel, '
+        'or fewer by --nodes']
+    for place in places:
+        notes += _missing(place)
+    new = [place.gpu for place in places if place.bridge is not None]
+    if len(new) > 1 and not all(gpu.smmu for gpu in new):
+        notes.append('which of the GPUs share an SMMU is not known before their '
+                     'drivers are bound: each gets a host bridge of its own')
     return Plan(places, _distances(host, places, cpu_nodes, notes), notes)
 
 
-def _missing(gpu, near):
+def _missing(place):
+    gpu = place.gpu
     if gpu.driver != DRIVER:
         yield (f'{gpu.address}: its driver is {gpu.driver or "none"}; '
                f'{DRIVER} shows the memory')
     if not gpu.has_iommu:
-        yield (f'{gpu.address} has no IOMMU group: switch the IOMMU on in the '
-               "host's firmware")
+        yield f'{gpu.address} has no IOMMU group: {iommu_advice(gpu)}'
     if gpu.node is None:
         yield f'{gpu.address}: which node it is near is not known'
-    elif near is None:
+    elif place.near is None:
         yield (f"{gpu.address} is near the host's node {gpu.node}: none of the "
                "guest's nodes with CPUs stands for that")
+
+
+def iommu_advice(gpu):
+    """Older kernels make the group when a driver is bound."""
+    return ("switch the IOMMU on in the host's firmware" if gpu.driver else
+            'bind its driver first')
 
 
 def _distances(host, places, cpu_nodes, notes):
@@ -119,5 +134,5 @@ def _distances(host, places, cpu_nodes, notes):
         stand_for.update(zip(place.nodes, of_memory))
     # Two of the guest's nodes may stand for one of the host's
     return {(src, dst): 10 if src == dst else max(
-                11, host.distance(stand_for[src], stand_for[dst]))
+                LEAST_DISTANCE, host.distance(stand_for[src], stand_for[dst]))
             for src in stand_for for dst in stand_for}

@@ -9,11 +9,21 @@ from host import Mistake
 
 START_TAG = re.compile(rb'<[^\s/>]+(?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|\'[^\']*\'))*'
                        rb'\s*/?>')
+TAG_NAME, CLOSE = re.compile(rb'<([^\s/>]+)'), re.compile(rb'\s*/?>$')
+ATTRIBUTE = re.compile(rb'(\s+)([^\s=]+)(\s*=\s*)("[^"]*"|\'[^\']*\')')
 COMMENTS = re.compile(rb'(?:[ \t]*<!--.*?-->)*', re.DOTALL)
 SPACE = b' \t\r\n'
 QEMU = 'http://libvirt.org/schemas/domain/qemu/1.0'
 RECORD = 'urn:qemu-gpu-mem'
 PREFIXES = {QEMU: 'qemu', RECORD: 'gpu-mem'}    # if the text has no other
+
+
+def _encoded(text, quotes=None):
+    return escape(str(text), quotes or {}).encode('ascii', 'xmlcharrefreplace')
+
+
+def _value(text):
+    return b"'" + _encoded(text, {"'": '&apos;', '\n': '&#10;'}) + b"'"
 
 
 class Element:
@@ -24,18 +34,29 @@ class Element:
 
     def __init__(self, name, attributes=None, children=(), text=''):
         self.name, self.attributes = name, attributes or {}
-        self.children, self.text = list(children), text
+        self.children, self._texts = list(children), [text]
         self.added = []         # new ones, to come after the children
         self.gone = False       # to be taken out
+        self.set = {}           # attributes to be changed; None takes one out
+        self.new_text = None    # in place of the text
         self.prefixes = {}      # by namespace, all that hold in it
 
+    @property
+    def text(self):
+        if len(self._texts) > 1:
+            self._texts = [''.join(self._texts)]
+        return self._texts[0]
+
+    def append(self, text):
+        self._texts.append(text)
+
     def all(self, *path):
-        """Those at a path of names."""
+        """Those at a path of names, apart from what is taken out."""
         found = [self]
         for name in path:
             found = [child for element in found
                      for child in [*element.children, *element.added]
-                     if child.name == name]
+                     if child.name == name and not child.gone]
         return found
 
     def find(self, *path):
@@ -46,29 +67,27 @@ class Element:
         return self.find(*path) or Element('')
 
     def get(self, name, default=''):
-        return self.attributes.get(name, default)
-
-    def walk(self):
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        value = self.set.get(name, self.attributes.get(name))
+        return default if value is None else value
 
 
 class Text:
     def __init__(self, data):
         self.data, self._open, self.root = data, [], None
+        self.elements = []      # in the order of the text
         # Of UTF-16 the offsets would be of no use
         if b'\0' in data:
             raise Mistake('this is no XML in UTF-8')
         self._prefixes = {}
         self._parser = parser = expat.ParserCreate(namespace_separator=' ')
+        parser.buffer_text = True
         parser.StartNamespaceDeclHandler = self._declare
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._characters
         try:
             parser.Parse(data, True)
-        except expat.ExpatError as error:
+        except (expat.ExpatError, LookupError, ValueError) as error:
             raise Mistake(f'this is no XML: {error}') from None
 
     def _declare(self, prefix, namespace):
@@ -86,32 +105,44 @@ class Text:
         if self._open:
             above = self._open[-1]
             above.children.append(element)
-            element.prefixes = {**above.prefixes, **element.prefixes}
+            element.prefixes = ({**above.prefixes, **element.prefixes}
+                                if element.prefixes else above.prefixes)
         else:
             self.root = element
         self._open.append(element)
+        self.elements.append(element)
 
     def _end(self, _):
         element = self._open.pop()
         element.inner_end = element.end
-        if not self._is_empty_tag(element):
+        if not self.is_empty_tag(element):
             element.inner_end = self._parser.CurrentByteIndex
             element.end = self.data.index(b'>', element.inner_end) + 1
 
     def _characters(self, text):
-        self._open[-1].text += text
+        self._open[-1].append(text)
 
-    def _is_empty_tag(self, element):
+    def is_empty_tag(self, element):
         return self.data[element.inner - 2:element.inner] == b'/>'
+
+    def written(self, element):
+        """An element as it stands in the text."""
+        return self.data[element.start:element.end].decode(errors='replace')
 
     # --- what is written ---
 
+    def _before(self, at):
+        """Where the white space before a place begins."""
+        while at and self.data[at - 1] in SPACE:
+            at -= 1
+        return at
+
     def _indent(self, element):
         """The end of line and the blanks before an element, if it has a line."""
-        line = self.data.rfind(b'\n', 0, element.start)
-        line -= self.data[line - 1:line] == b'\r'
-        before = self.data[max(line, 0):element.start]
-        return before if before[:1] in b'\r\n' and not before.strip() else b''
+        before = self.data[self._before(element.start):element.start]
+        line = before.rfind(b'\n')
+        line -= before[line - 1:line] == b'\r'
+        return before[line:] if line >= 0 else b''
 
     def _indent_of_children(self, element):
         return next(filter(None, map(self._indent, element.children)), b'')
@@ -133,58 +164,103 @@ class Text:
             declared = {f'xmlns:{PREFIXES[namespace]}': namespace}
         if prefix := prefixes.get(namespace):
             tag = f'{prefix}:{tag}'
-        attributes = ''.join(
-            f" {name}='{escape(str(value), {chr(39): '&apos;'})}'"
+        begin = f'<{tag}'.encode() + b''.join(
+            b' %s=%s' % (name.encode(), _value(value))
             for name, value in {**declared, **element.attributes}.items())
-        begin, end = f'<{tag}{attributes}', f'</{tag}>'
         inner = b''.join(
             self._write(child, indent and indent + self._unit(), prefixes)
             for child in [*element.children, *element.added])
-        inner = inner + indent if inner else str(element.text).encode()
-        return indent + (begin.encode('ascii', 'xmlcharrefreplace') + (
-            b'>' + inner + end.encode() if inner else b'/>'))
+        inner = inner + indent if inner else _encoded(element.text)
+        return indent + begin + (b'>%s</%s>' % (inner, tag.encode())
+                                 if inner else b'/>')
 
-    def _is_bare(self, element):
-        """Whether nothing is left in an element that had something."""
-        if not element.children or not all(
-                child.gone for child in element.children):
-            return False
-        at, between = element.inner, b''
-        for child in element.children:
-            between += self.data[at:child.start]
-            at = child.end
-        return not (between + self.data[at:element.inner_end]).strip(SPACE)
+    def _take_out_bare(self, found_empty):
+        """What is left with nothing in it goes too, if it says nothing itself.
 
-    def _changes(self, element):
-        """Each the first byte, the one after the last, and the new ones."""
-        inner = [change for child in element.children
-                 for change in self._changes(child)]
-        # What is left bare goes too, if it says nothing by itself
-        bare = self._is_bare(element)
-        element.gone |= bare and not element.attributes
-        if element.gone:
-            before = self.data[:element.start].rstrip(SPACE)
-            return [(len(before), element.end, b'')]
-        if bare:
-            return [(element.inner - 1, element.end, b'/>')]
-        if not element.added:
-            return inner
+        FOUND_EMPTY has those that were empty before: name, attributes and text.
+        """
+        for element in reversed(self.elements):
+            if element.gone or element.added or not element.children or not all(
+                    child.gone for child in element.children):
+                continue
+            at, between = element.inner, b''
+            for child in element.children:
+                between += self.data[at:child.start]
+                at = child.end
+            if (between + self.data[at:element.inner_end]).strip(SPACE):
+                continue
+            was = [text for name, attributes, text in found_empty
+                   if [name, attributes] == [element.name, element.attributes]]
+            if was:
+                yield element.start, element.end, was[0].encode()
+            elif element.attributes:
+                yield element.inner - 1, element.end, b'/>'
+            else:
+                element.gone = True
+
+    def _start_tag(self, element):
+        """With the attributes that are set."""
+        left = dict(element.set)
+
+        def change(found):
+            name = found[2].decode()
+            if name not in left:
+                return found[0]
+            value = left.pop(name)
+            return b'' if value is None else (
+                found[1] + found[2] + found[3] + _value(value))
+
+        tag = self.data[element.start:element.inner]
+        tag = tag[:CLOSE.search(tag).start()]
+        begin = TAG_NAME.match(tag).end()
+        changed = ATTRIBUTE.sub(change, tag[begin:])
+        return element.start, element.start + len(tag), (
+            tag[:begin] + changed + b''.join(
+                b' %s=%s' % (name.encode(), _value(value))
+                for name, value in left.items() if value is not None))
+
+    def _added(self, element):
+        """Where the new ones go, and how they are written there."""
         indent = self._indent_within(element)
         new = b''.join(self._write(child, indent, element.prefixes)
                        for child in element.added)
-        if self._is_empty_tag(element):
-            name = re.match(rb'<([^\s/>]+)', self.data[element.start:])[1]
-            return [(element.inner - 2, element.inner, b'>' + new +
-                     self._indent(element) + b'</' + name + b'>')]
-        at = element.children[-1].end if element.children else element.inner
-        # A comment stays with what it is about
-        at = COMMENTS.match(self.data, at).end()
-        return [*inner, (at, at, new)]
+        if self.is_empty_tag(element):
+            name = TAG_NAME.match(self.data, element.start)[1]
+            return element.inner - 2, element.inner, b'>' + new + (
+                self._indent(element) + b'</' + name + b'>')
+        at = element.inner
+        if element.children:
+            # A comment stays with what it is about
+            at = COMMENTS.match(self.data, element.children[-1].end).end()
+        elif element.inner == element.inner_end:
+            new += self._indent(element)
+        return at, at, new
 
-    def changed(self):
+    def _changes(self, found_empty):
+        """Each the first byte, the one after the last, and the new ones."""
+        yield from self._take_out_bare(found_empty)
+        beyond = 0
+        for element in self.elements:
+            if element.start < beyond:
+                continue
+            if element.gone:
+                beyond = element.end
+                yield self._before(element.start), element.end, b''
+                continue
+            if element.set:
+                yield self._start_tag(element)
+            if element.new_text is not None:
+                yield (element.inner, element.inner_end,
+                       _encoded(element.new_text))
+            if element.added:
+                yield self._added(element)
+
+    def changed(self, found_empty):
         """The text with all changes."""
-        made, at = b'', 0
-        for start, end, new in self._changes(self.root):
-            made += self.data[at:start] + new
+        made, at = [], 0
+        for start, end, new in sorted(self._changes(found_empty)):
+            if end <= at and start < at:
+                continue        # within what another one replaces
+            made += self.data[at:start], new
             at = end
-        return made + self.data[at:]
+        return b''.join([*made, self.data[at:]])

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a QEMU can do for a GPU beside its nodes: IOMMUFD and an SMMU."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+
+from host import Mistake
+
+SECONDS = 60                # until a QEMU must have answered
+# The first with IOMMUFD, an accelerated SMMU, and its command queues
+IOMMUFD_SINCE, ACCEL_SINCE, CMDQV_SINCE = (9, 0), (11, 0), (11, 1)
+# What a Grace guest is given by KubeVirt and kata; where a QEMU has command
+# queues, it takes all from the host's SMMU
+EXPLICIT = {'accel': 'on', 'ats': 'on', 'ril': 'off', 'oas': '48',
+            'ssidsize': '20'}
+AUTOMATIC = {'accel': 'on'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Qemu:
+    iommufd: bool
+    accel: bool
+    cmdqv: bool
+
+    @property
+    def smmu(self):
+        """The properties of an SMMU."""
+        return AUTOMATIC if self.cmdqv else EXPLICIT
+
+
+def of_version(version):
+    return Qemu(version >= IOMMUFD_SINCE, version >= ACCEL_SINCE,
+                version >= CMDQV_SINCE)
+
+
+def ask(program):
+    def has(device, name):
+        try:
+            done = subprocess.run(
+                [program, '-device', f'{device},help'], text=True, check=False,
+                stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Mistake(f'{program} does not say what it can: {error}; give '
+                          '--qemu-version instead') from None
+        return bool(re.search(rf'(?m)^\s+{name}=', done.stdout))
+
+    return Qemu(has('vfio-pci', 'iommufd'), has('arm-smmuv3', 'accel'),
+                has('arm-smmuv3', 'cmdqv'))
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What is written of the two, and what is to be said of that."""
+    iommufd: bool
+    smmu: dict | None       # its properties
+    notes: list[str]
+
+
+def shape(qemu, has_iommufd, without, also=''):
+    """For a QEMU, None if it is not known, and a host.
+
+    WITHOUT has what the user leaves out; ALSO is another reason against IOMMUFD.
+    """
+    reason = ('give --qemu-version, for there is no QEMU to ask'
+              if qemu is None else
+              'this QEMU has no IOMMUFD' if not qemu.iommufd else
+              'the host has no /dev/iommu' if not has_iommufd else also)
+    iommufd = not reason and 'iommufd' not in without
+    if not reason and not qemu.accel:
+        reason = 'this QEMU has no accelerated SMMU (11.0 has it)'
+    if without:
+        return Shape(iommufd, None, [])
+    if reason:
+        lacks = 'no SMMU' if iommufd else 'neither IOMMUFD nor an SMMU'
+        return Shape(iommufd, None, [f'{lacks} is written, so that the guest has no ATS: {reason}'])
+    return Shape(True, qemu.smmu, [
+        "the SMMU's command queues want the guest's memory in huge pages "
+        '(512 MiB where pages have 64 KiB), or in EGM'] if qemu.cmdqv else [])
