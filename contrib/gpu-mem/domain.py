@@ -61,6 +61,9 @@ class Domain:
     def wrote(self, name):
         return name in self._ours
 
+    def has(self, name):
+        return name in self._have
+
     def value(self, name):
         return self._have[name].value
 

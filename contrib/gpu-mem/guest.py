@@ -175,7 +175,10 @@ class Guest:
         for option in words:
             name = re.sub('^--', '-', option.get('value'))
             if name in ('-numa', '-object', '-machine', '-M', '-device'):
-                value = next(words, Element('arg'))
+                value = next(words, None)
+                if value is None:
+                    raise Mistake(f'{name} has no value: write it, or take the '
+                                  'argument out')
                 yield Argument(name, value.get('value'), (option, value))
 
     def numa(self, kind):
@@ -258,7 +261,7 @@ class Guest:
             element, '{:04x}:{:02x}:{:02x}.{:x}'.format(*(
                 number(source.get(key, '0'), f'{key} of a <source>')
                 for key in ('domain', 'bus', 'slot', 'function'))),
-            self.alias(element), element.find('address') is not None,
+            self.alias(element), element.first('address').get('type') == 'pci',
             self.bus_of(element))
 
     @staticmethod
@@ -371,9 +374,12 @@ class Guest:
             found.setdefault(f'{kind} {src}-{dst}', []).append(
                 (elements, value, write))
         for name, all_ in found.items():
-            values = sorted({value for _, value, _ in all_})
+            values = [value for _, value, _ in all_]
+            # libvirt writes a <sibling> for each direction
+            one = len(values) == 1 or name.startswith('sibling') and (
+                len({*values}) == 1)
             yield name, Item(
-                values[0] if len(values) == 1 else values,
+                values[0] if one else values,
                 [element for elements, _, _ in all_ for element in elements],
                 lambda new, all_=all_: [write(new) for _, _, write in all_])
 
@@ -399,7 +405,7 @@ class Guest:
     def _buses(self):
         for index, one in self.controllers.items():
             name, target = self.alias(one), one.first('target')
-            if one.get('model') == 'pcie-root':
+            if index == 0:
                 yield 'root', Item(sorted(
                     child.name for child in one.children
                     if child.name != 'pcihole64'), [one])

@@ -224,23 +224,30 @@ class Need:
         buses = guest.free_buses(FIRST_BUS, BUSES)
         slots = {}
         for hostdev, gpu in new:
-            number = self._numbers[hostdev.source]
+            source, number = hostdev.source, self._numbers[hostdev.source]
+            port, bridge = f'port {OURS}port{number}', f'bridge {OURS}pxb{number}'
+            if hostdev.placed:
+                self._domain.move(f'address {source}')
+            if self._domain.has(port):
+                # It had a place, which was taken out by hand
+                index = self._domain.value(port)['index']
+                found[source] = self._keep_bridge(index, gpu, cpu_nodes)
+                self._need[f'address {source}'] = [index, 0, 0]
+                continue
             if shared(gpu) not in behind:
                 self._add_root()
-                behind[shared(gpu)] = _take(indexes, 'index of a controller')
-                self._need[f'bridge {OURS}pxb{number}'] = {
-                    'index': behind[shared(gpu)],
-                    'bus': _take(buses, 'bus number'),
-                    'node': near(gpu, cpu_nodes)}
-            bridge = found[hostdev.source] = behind[shared(gpu)]
-            slot = slots.get(bridge, guest.free_slot(bridge))
-            slots[bridge] = slot + 1
-            port = _take(indexes, 'index of a controller')
-            self._need[f'port {OURS}port{number}'] = {
-                'index': port, 'address': [bridge, slot, 0]}
-            if hostdev.placed:
-                self._domain.move(f'address {hostdev.source}')
-            self._need[f'address {hostdev.source}'] = [port, 0, 0]
+                self._need[bridge] = self._domain.value(bridge) if (
+                    self._domain.has(bridge)) else {
+                        'index': _take(indexes, 'index of a controller'),
+                        'bus': _take(buses, 'bus number'),
+                        'node': near(gpu, cpu_nodes)}
+                behind[shared(gpu)] = self._need[bridge]['index']
+            found[source] = behind[shared(gpu)]
+            slot = slots.get(found[source], guest.free_slot(found[source]))
+            slots[found[source]] = slot + 1
+            self._need[port] = {'index': _take(indexes, 'index of a controller'),
+                                'address': [found[source], slot, 0]}
+            self._need[f'address {source}'] = [self._need[port]['index'], 0, 0]
         return found
 
     def _keep_place(self, hostdev, gpu, cpu_nodes):
@@ -258,7 +265,12 @@ class Need:
                 f'{hostdev.source} keeps its place in the guest, which has no '
                 'room reserved for its memory (pref64-reserve): --place moves it '
                 'to a port near its node')
-        for index in (hostdev.bus, *guest.above(hostdev.bus)):
+        return self._keep_bridge(hostdev.bus, gpu, cpu_nodes)
+
+    def _keep_bridge(self, bus, gpu, cpu_nodes):
+        """The host bridge above a bus, with what is ours on the way, or None."""
+        guest = self._guest
+        for index in (bus, *guest.above(bus)):
             if index not in guest.controllers:
                 return None
             one = guest.controllers[index]

@@ -18,6 +18,10 @@ OURS = 'ua-gpu-mem-'        # how our names begin; libvirt keeps those with ua-
 PAIRS = ('sibling', 'dist')     # what is recorded by its value
 
 
+OPTIONS = {'nodes': [int], 'gpu-mem': [int], 'libvirt': [int, int],
+           'qemu-version': [int, int], 'no-iommufd': [bool], 'no-smmu': [bool]}
+
+
 @dataclasses.dataclass
 class Record:
     element: Element | None = None
@@ -58,11 +62,22 @@ def read(guest, have):
             values.update({f'{kind} {pair}': int(value)
                            for value, pairs in values.pop(kind, {}).items()
                            for pair in pairs.split()})
-        return Record(element, dict(made['options']), values,
-                      list(made.get('empty', [])))
+        _check(made['options'], made.get('empty', []))
+        return Record(element, made['options'], values, made.get('empty', []))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise Mistake('what is recorded in <metadata> was changed: take '
                       '<gpu-mem:added> out, and what it is about') from None
+
+
+def _check(options, empty):
+    for name, value in options.items():
+        kinds = [type(one) for one in (
+            value if isinstance(value, list) else [value])]
+        if kinds != OPTIONS[name]:
+            raise ValueError
+    for name, attributes, text in empty:
+        if not isinstance(attributes, dict) or not isinstance(name + text, str):
+            raise ValueError
 
 
 def whole(guest):
@@ -74,8 +89,11 @@ def whole(guest):
     count = 1 if vcpu is None else number(vcpu.text, '<vcpu>')
     plugged = [one for device in guest.root.all('devices', 'memory')
                for one in device.all('target', 'size')]
-    return {'cpus': f'0-{count - 1}', 'memory': _bytes(memory) - sum(
-        map(_bytes, plugged))}
+    left = (_bytes(memory) - sum(map(_bytes, plugged))) >> 10 << 10
+    if count < 1 or left < 1:
+        raise Mistake('a node for all CPUs and memory would have none: give the '
+                      'domain a <vcpu>, and <memory> beside that of devices')
+    return {'cpus': f'0-{count - 1}', 'memory': left}
 
 
 def _bytes(element):

@@ -261,6 +261,11 @@ WRONG = (
     ('', CPU, "<cpu><numa><cell id='0'/><cell id='2'/></numa></cpu>",
      'the domain has the nodes 0,2: number them on from 0, each once'),
     ('', '>4<', '><', "<vcpu> is '': write a number there"),
+    ('', END, qemu_args('-object'),
+     '-object has no value: write it, or take the argument out'),
+    ('', "<memory unit='GiB'>16", "<memory unit='b'>16", 'a node for all CPUs and '
+     'memory would have none: give the domain a <vcpu>, and <memory> beside that '
+     'of devices'),
     ('', END, qemu_args('-numa', 'cpu,node-id=0'),
      "-numa cpu,node-id=0: give a node's CPUs as <cell cpus=''>"),
     ('', END, qemu_args('-numa', 'node,cpus=0'),
@@ -422,6 +427,9 @@ ROWS = (
      "domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>", '', '',
      "<address type='pci' domain='0x0000' bus='0x02' slot='0x00' function='0x0'/>",
      '!pref64-reserve):'),
+    ('a place that is taken out by hand comes again', '', '', '',
+     r" *<address type='pci' bus='0x02' slot='0x00'/>\n", '',
+     "<address type='pci' bus='0x02' slot='0x00'/>", "!'0x03'"),
     ('a GPU that was placed is not moved again', '--place', '', '', '', '',
      "<address type='pci' bus='0x02' slot='0x00'/>"),
     # The window
