@@ -945,9 +945,52 @@ def asks_virsh():
         os.environ['PATH'] = path
 
 
+# --- QEMU itself ----------------------------------------------------------
+
+def starts(name, qemu):
+    """With stand-ins for the GPUs, files for EGM, and neither SMMU nor IOMMUFD."""
+    command, *words = words_of(name)
+    status, made, notes = run(command, '--json', '--no-iommufd', *[
+        word for word in words if word != '--json'])
+    same('status', status, 0)
+    args = json.loads(made)
+    gpu_nodes = [node for one in args for node in re.findall(
+        r'^node,nodeid=(\d+)$', one)]
+    machine, first = ['-machine', 'virt,gic-version=3'], int(gpu_nodes[0])
+    if '--egm' in words:
+        machine += re.search('QEMU (-m [0-9]+M),', notes)[1].split()
+        # They come after the nodes
+        args += re.search('(-numa cpu.*)', notes)[1].split()
+        args = [re.sub('mem-path=/dev/(egm.)', r'mem-path=\1', one).replace(
+            ',prealloc=on', '') for one in args]
+    else:
+        machine += ['-m', f'{first}G']
+        for node in range(first):
+            machine += ['-object', f'memory-backend-ram,id=ram{node},size=1G',
+                        '-numa', f'node,nodeid={node},memdev=ram{node},'
+                        f'cpus={node}']
+    gpus = itertools.count()
+    for index, one in enumerate(args):
+        if one.startswith('vfio-pci-nohotplug'):
+            number = next(gpus)
+            machine += ['-object', f'memory-backend-ram,id=hbm{number},size=1M']
+            args[index] = re.sub(
+                '^vfio-pci-nohotplug,host=[^,]*(.*),rombar=0',
+                rf'gpu-mem-testdev,memdev=hbm{number}\1', one)
+    done = subprocess.run(
+        [qemu, '-accel', 'tcg', '-cpu', 'max', '-nodefaults', '-display', 'none',
+         '-S', '-monitor', 'stdio', '-smp', f'{first},sockets={first}', *machine,
+         *args], input='info numa\nquit\n', text=True, capture_output=True,
+        check=False, timeout=120)
+    same('what QEMU says', (done.returncode, done.stderr), (0, ''))
+    each = len(gpu_nodes) // next(gpus)
+    same('nodes', re.findall(r'node (\d+) device: gpu(\d+)', done.stdout),
+         [(node, str(index // each)) for index, node in enumerate(gpu_nodes)])
+
+
 # --- TAP ------------------------------------------------------------------
 
-def points(names):
+def points(names, qemu):
     made = [name for name in names if name.startswith('domain-')
             and '--remove' not in words_of(name) and name != 'domain-defined']
     for name in names:
@@ -955,6 +998,10 @@ def points(names):
     for name in made:
         yield (f'{name}: made again it is the same, and can be taken out',
                round_trip, name)
+    for name in names if qemu else ():
+        # The rest of a guest with some EGM is for the user to give
+        if re.match('args-(?!egm)|kata', name):
+            yield f'{name}: QEMU starts with it', starts, name, qemu
     for name, tree in HOSTS.items():
         if gpu_addresses(tree) and name not in ('alike', 'own-nodes'):
             yield f'{name}: the distances are the host\'s', distances, name
@@ -988,6 +1035,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--update', action='store_true')
     parser.add_argument('--only', default='', help='points with this name')
+    parser.add_argument('--qemu', type=os.path.abspath,
+                        help='what is started with the arguments')
     args = parser.parse_args()
     names = sorted(name.removesuffix('.args') for name in os.listdir(CASES)
                    if name.endswith('.args'))
@@ -1001,7 +1050,8 @@ def main():
                 with open(os.path.join(CASES, f'{name}.out'), 'w') as file:
                     file.write(said(name))
             return 0
-        all_ = [point for point in points(names) if args.only in point[0]]
+        all_ = [point for point in points(names, args.qemu)
+                if args.only in point[0]]
         tap = Tap(len(all_))
         for name, check, *words in all_:
             tap.point(name, check, *words)
