@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How each thing that a domain is given is written into it, by its kind."""
 
+from guest import size
 from host import GIB
 from xml_text import QEMU, Element
 
@@ -39,8 +40,12 @@ class Writer:
 
     def _add_cell(self, node, value):
         if value['memory']:
-            value = {'cpus': value['cpus'], 'memory': value['memory'] >> 10,
-                     'unit': 'KiB'}
+            # In the unit that the domain has
+            unit = self._guest.root.first('memory').get('unit', 'KiB')
+            each = size('1', unit, '<memory>')
+            unit, each = (unit, each) if not value['memory'] % each else (
+                'KiB', 1024)
+            value = {**value, 'memory': value['memory'] // each, 'unit': unit}
         self._cells[node] = Element('cell', {'id': node, **value})
         self.within(self.within(self._guest.root, 'cpu'), 'numa').added.append(
             self._cells[node])

@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 
 import installed_guest              # noqa: E402
 import machine                      # noqa: E402
+import planned                      # noqa: E402
 import qapi_shape                   # noqa: E402
 from checks import Failure, same    # noqa: E402
 from tap import Tap                 # noqa: E402
@@ -233,8 +234,7 @@ def documents(it):
 def plans(it):
     """qemu-gpu-mem shows the GPU of a saved host"""
     said = subprocess.run(
-        [it.path('bin/qemu-gpu-mem'), 'show', '--sysfs',
-         os.path.join(TOP, 'tests', 'gpu-mem', 'sysfs', 'one-gpu')],
+        [it.path('bin/qemu-gpu-mem'), 'show', '--sysfs', planned.sysfs('gh200')],
         text=True, stdout=subprocess.PIPE, check=True).stdout
     same('first word', said.split()[0], '0009:01:00.0')
 

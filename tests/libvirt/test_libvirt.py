@@ -27,6 +27,7 @@ sys.path += [os.path.join(TOP, 'tests', name) for name in ('guest', 'install')]
 
 import guest                        # noqa: E402
 import machine                      # noqa: E402
+import planned                      # noqa: E402
 import report                       # noqa: E402
 from arch import ARM64              # noqa: E402
 from checks import (                # noqa: E402
@@ -117,9 +118,9 @@ class Planned(Case):
     def planned(self, text, older, *options):
         done = subprocess.run(
             [os.path.join(TOP, 'contrib', 'gpu-mem', 'qemu-gpu-mem'), 'domain',
-             '--sysfs', os.path.join(TOP, 'tests', 'gpu-mem', 'sysfs',
-                                     'four-gpus'),
-             '--libvirt', '9.7' if older else '12', *options],
+             *([] if '--remove' in options else [
+                 '--sysfs', planned.sysfs(),
+                 '--libvirt', '9.7' if older else '12']), *options],
             input=text, text=True, capture_output=True, check=False)
         if done.returncode:
             raise Failure(done.stderr)
@@ -129,10 +130,10 @@ class Planned(Case):
         return self.checks
 
 
-def two_sockets(src, dst, second=9):
+def two_sockets(src, dst, second=9, within=20):
     """The distances of two sockets, a GPU each, as nodes 0, 1, 2-8, 9-15.
 
-    SECOND is the first node of the second GPU.
+    SECOND is the first node of the second GPU, WITHIN a distance of a GPU's nodes.
     """
     if src == dst:
         return 10
@@ -140,7 +141,7 @@ def two_sockets(src, dst, second=9):
     if high == 1:
         return 40
     if low > 1:
-        return 20
+        return within
     return 80 if (high < second) == (low == 0) else 120
 
 
@@ -171,7 +172,7 @@ CASES = (
 )
 
 
-def of_one_gpu(nodes, bridge, sockets):
+def of_one_gpu(nodes, bridge, sockets, within):
     """Checks of a GPU below a host bridge near node 0.
 
     SOCKETS has the guest's nodes by the numbers of two_sockets().
@@ -183,7 +184,8 @@ def of_one_gpu(nodes, bridge, sockets):
             properties((first, 8)),
             node_map((first, 8)),
             memory(nodes, {first: 1024}),
-            distances([tuple(two_sockets(src, dst, 10) for dst in sockets)
+            distances([tuple(two_sockets(src, dst, 10, within)
+                             for dst in sockets)
                        for src in sockets]))
 
 
@@ -192,11 +194,11 @@ PLANNED = (
             {'ua-gpu-mem-mem0': ('ua-gpu-mem-gpu0', range(1, 9))}, (
                 log_lines(range(1, 9)),
                 # Without the second socket
-                *of_one_gpu(range(1, 9), 'PC80', (0, *range(2, 10))))),
+                *of_one_gpu(range(1, 9), 'PC80', (0, *range(2, 10)), 11))),
     Planned('kubevirt', machine.Machine(),
             {'ua-gpu-mem-mem0': ('ua-gpu-gpu0', range(2, 10))}, (
                 srat_bytes(range(2, 10)),
-                *of_one_gpu(range(2, 10), 'PC20', range(10)))),
+                *of_one_gpu(range(2, 10), 'PC20', range(10), 20))),
 )
 
 
