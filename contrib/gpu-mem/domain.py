@@ -312,7 +312,7 @@ class Domain:
 
 
 def _is_as_written(name, have, written):
-    if name.startswith('smmu') and isinstance(have, dict):
+    if name.startswith('smmu'):
         # libvirt may add what it takes
         return isinstance(written, dict) and written.items() <= have.items()
     return have == written

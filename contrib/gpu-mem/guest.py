@@ -14,7 +14,6 @@ from host import Mistake, node_list
 from xml_text import QEMU, Element, Text
 
 OBJECT = 'nvidia-gpu-mem-acpi'
-SMMU = 'arm-smmuv3'
 UNITS = {'': 0, 'K': 10, 'M': 20, 'G': 30, 'T': 40, 'P': 50, 'E': 60}
 DIRECTION = '"virsh dumpxml --inactive --security-info" prints'
 
@@ -85,8 +84,8 @@ class Argument:
             keys.setdefault(key, []).append(value)
         return keys
 
-    def get(self, key, first='type'):
-        return str(self.keys(first).get(key, [''])[0])
+    def get(self, key):
+        return str(self.keys('type').get(key, [''])[0])
 
     def number(self, key):
         return number(self.get(key), f'{key} of {self}')
@@ -174,7 +173,7 @@ class Guest:
         words = iter(self.root.all(f'{QEMU} commandline', f'{QEMU} arg'))
         for option in words:
             name = re.sub('^--', '-', option.get('value'))
-            if name in ('-numa', '-object', '-machine', '-M', '-device'):
+            if name in ('-numa', '-object', '-machine', '-M'):
                 value = next(words, None)
                 if value is None:
                     raise Mistake(f'{name} has no value: write it, or take the '
@@ -425,13 +424,6 @@ class Guest:
                 yield f'smmu {number(bus, "pciBus of an <iommu>")}', Item(
                     {name: value for name, value in driver.attributes.items()
                      if name != 'pciBus'}, [one], driver.set.update)
-        names = {self.alias(one): index
-                 for index, one in self.controllers.items()}
-        for argument in self.arguments:
-            if argument.option == '-device' and (
-                    argument.get('driver', 'driver') == SMMU):
-                bus = argument.get('primary-bus', 'driver')
-                yield f'smmu {names.get(bus, bus)}', argument.item()
 
     @staticmethod
     def _write_bridge(target, node, value):

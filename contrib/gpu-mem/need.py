@@ -11,8 +11,7 @@ import itertools
 import os
 import re
 
-from arguments import properties
-from guest import OBJECT, SMMU, nodes_of
+from guest import OBJECT, nodes_of
 from host import GIB, Mistake
 from plan import BUSES, FIRST_BUS, Place, check_total, near, plan, shared
 from qemu import ask, of_version, shape
@@ -326,7 +325,10 @@ class Need:
                 'host bridge: take it out')
         return shape(qemu, host.has_iommufd(), without,
                      '' if self._version >= IOMMUFD_SINCE else
-                     'libvirt before 12.1 has no IOMMUFD')
+                     'libvirt before 12.1 has no IOMMUFD',
+                     # As an argument it would come after the GPUs: too late
+                     '' if self._version >= SMMU_SINCE else
+                     'libvirt before 12.8 has no accelerated SMMU')
 
     def _add_gpu(self, hostdev, one, shape_):
         guest, domain, source = self._guest, self._domain, hostdev.source
@@ -345,19 +347,8 @@ class Need:
             self._need[f'iommufd {source}'] = 'yes'
         if shape_.smmu and one.bridge is not None and not (
                 hostdev.element.first('driver').get('iommufd') == 'no'):
-            self._need[f'smmu {one.bridge}'] = self._smmu(one, shape_.smmu)
+            self._need[f'smmu {one.bridge}'] = shape_.smmu
         name = guest.objects.get(alias, (f'{OURS}mem{number}',))[0]
         self._need[f'object {alias}'] = (
             f'{OBJECT},id={name},devid={alias},'
             f'nodeset={one.nodes[0]}-{one.nodes[-1]}')
-
-    def _smmu(self, one, values):
-        if self._version >= SMMU_SINCE:
-            return values
-        name = next((name.partition(' ')[2] for name, value in self._need.items()
-                     if name.startswith('bridge')
-                     and value['index'] == one.bridge),
-                    None) or self._guest.alias(
-                        self._guest.controllers[one.bridge]) or (
-                            f'pci.{one.bridge}')
-        return f'{SMMU},primary-bus={name}{properties(values)}'

@@ -59,18 +59,19 @@ class Shape:
     notes: list[str]
 
 
-def shape(qemu, has_iommufd, without, also=''):
+def shape(qemu, has_iommufd, without, no_iommufd='', no_smmu=''):
     """For a QEMU, None if it is not known, and a host.
 
-    WITHOUT has what the user leaves out; ALSO is another reason against IOMMUFD.
+    WITHOUT has what the user leaves out, the last two are further reasons.
     """
     reason = ('give --qemu-version, for there is no QEMU to ask'
               if qemu is None else
               'this QEMU has no IOMMUFD' if not qemu.iommufd else
-              'the host has no /dev/iommu' if not has_iommufd else also)
+              'the host has no /dev/iommu' if not has_iommufd else no_iommufd)
     iommufd = not reason and 'iommufd' not in without
-    if not reason and not qemu.accel:
-        reason = 'this QEMU has no accelerated SMMU (11.0 has it)'
+    if not reason:
+        reason = no_smmu if qemu.accel else (
+            'this QEMU has no accelerated SMMU (11.0 has it)')
     if without:
         return Shape(iommufd, None, [])
     if reason:

@@ -111,11 +111,8 @@ class Writer:
             hostdev.added.append(Element('driver', {'iommufd': value}))
 
     def _add_smmu(self, bus, value):
-        if isinstance(value, str):
-            self._argument('-device', value)
-        else:
-            self._device(Element('iommu', {'model': 'smmuv3'}, [
-                Element('driver', {'pciBus': bus, **value})]))
+        self._device(Element('iommu', {'model': 'smmuv3'}, [
+            Element('driver', {'pciBus': bus, **value})]))
 
     def _add_object(self, _, value):
         self._argument('-object', value)

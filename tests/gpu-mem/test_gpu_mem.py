@@ -395,8 +395,9 @@ ROWS = (
      "<driver pciBus='1' accel='on' ats='on' ril='off' oas='48' ssidsize='20'/>"),
     ('an SMMU that libvirt completed is as written', '--qemu-version 11.1', '', '',
      "accel='on'/>", "accel='on' ats='auto'/>", "accel='on' ats='auto'/>"),
-    ('an SMMU by arguments', '--qemu-version 11.1 --libvirt 12.1', '', '', '', '',
-     "value='arm-smmuv3,primary-bus=ua-gpu-mem-pxb0,accel=on'"),
+    ('libvirt without an accelerated SMMU', '--qemu-version 11.1 --libvirt 12.1',
+     '', '', '', '', "iommufd='yes'/>", 'no SMMU is written, so that the guest has '
+     'no ATS: libvirt before 12.8 has no accelerated SMMU', '!pciBus'),
     ('libvirt without IOMMUFD', '--qemu-version 11.1 --libvirt 12.0', '', '', '',
      '', 'neither IOMMUFD nor an SMMU is written, so that the guest has no ATS: '
      'libvirt before 12.1 has no IOMMUFD'),
