@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a libvirt domain is given for its GPUs, and how that is kept up to date.
+"""What a libvirt domain is given for its GPUs, and how that is kept up to
+date.
 
-What the GPUs need is compared with what is there.  What an earlier run wrote, and
-is still so, follows the need.  All else is the user's.
+What the GPUs need is compared with what is there.  What an earlier run wrote,
+and is still so, follows the need.  All else is the user's.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ import re
 import shutil
 import subprocess
 
-import record
 from guest import Guest
 from host import DRIVER, Mistake
 from need import SMMU_SINCE, Need, numbers
-from record import OURS
+from record import OURS, Known, Record, is_as_written
 from writing import Writer
 from xml_text import RECORD, Element
 
@@ -39,50 +39,19 @@ def virsh_version():
 class Domain:
     def __init__(self, data):
         self.guest = Guest(data)
-        self._have = self.guest.items()
-        self._record = record.read(self.guest, self._have)
+        self._known = Known(self.guest)
+        self._record, self._ours = self._known.record, self._known.ours
         self._notes, self._need, self._writer = [], {}, Writer(self.guest)
-        written = self._record.values
-        self._ours = {name for name in written if name in self._have
-                      and _is_as_written(name, self._have[name].value,
-                                         written[name])}
-        if changed := [name for name in written
-                       if name in self._have and name not in self._ours]:
-            self._notes.append('changed since the last run, and so kept as it is '
-                               f'from now on: {", ".join(changed)}')
-
-    # --- what is whose ---
-
-    def users(self, kind):
-        """What is the user's of a kind: the rest of its names."""
-        return {rest for name in {*self._have} - self._ours
-                for found, _, rest in [name.partition(' ')] if found == kind}
-
-    def wrote(self, name):
-        return name in self._ours
-
-    def has(self, name):
-        return name in self._have
-
-    def value(self, name):
-        return self._have[name].value
-
-    def written_names(self):
-        """All texts with names of ours."""
-        return (*self._have, *(str(item.value) for item in self._have.values()))
-
-    def move(self, name):
-        """Take over where the user has placed a device."""
-        self._ours.add(name)
-        self._record.values.setdefault(f'moved {name.partition(" ")[2]}',
-                                       self._have[name].value)
+        if self._known.changed:
+            self._notes.append('changed since the last run, and so kept as it '
+                               'is from now on: '
+                               + ', '.join(self._known.changed))
 
     # --- the two things to do ---
 
     def remove(self):
         """Take out what earlier runs wrote."""
-        if not self._record.element and any(
-                OURS in name for name in self.written_names()):
+        if not self._record.element and OURS in self._known.texts():
             raise Mistake('<gpu-mem:added> is no longer in <metadata>: take out '
                           f'by hand what has a name with {OURS}, and the nodes '
                           'of GPUs')
@@ -110,7 +79,7 @@ class Domain:
                                'for GPUs is taken out')
             return self.remove()
         self._note_libvirt(chosen, version)
-        need = Need(self, host, chosen, options, version)
+        need = Need(self.guest, self._known, host, chosen, options, version)
         self._need = need.find(place)
         self._notes += need.notes
         self._keep_nodes(need.nodes)
@@ -127,8 +96,9 @@ class Domain:
             version = virsh_version()
         if version is None:
             version = SMMU_SINCE
-            self._notes.append('this is for libvirt {}.{}: if "virsh --version" '
-                               'says less, give it as --libvirt'.format(*version))
+            self._notes.append(
+                'this is for libvirt {}.{}: if "virsh --version" says less, '
+                'give it as --libvirt'.format(*version))
         if tuple(version) < OLDEST:
             raise Mistake("libvirt before 9.7 can't pass a GPU through with "
                           f'{DRIVER}: take a newer one, or "qemu-gpu-mem args"')
@@ -149,8 +119,8 @@ class Domain:
         for hostdev in () if names else self.guest.hostdevs:
             if not host.has(hostdev.source):
                 raise Mistake(
-                    f'{hostdev.source}: this host has no such PCI device; if it is '
-                    'no GPU, name those that are by --hostdev')
+                    f'{hostdev.source}: this host has no such PCI device; if '
+                    'it is no GPU, name those that are by --hostdev')
             if hostdev.source in known:
                 yield hostdev.source
         for name in names:
@@ -212,7 +182,7 @@ class Domain:
         reasons = {node: f'node {node} stays' for node in self.guest.nodes
                    if node not in ours}
         written = {id(element) for name in self._ours
-                   for element in self._have[name].elements}
+                   for element in self._known.items[name].elements}
         reasons.update((node, f'{what} names node {node}') for node, what
                        in self.guest.references(written) if node in ours)
         highest = max([*reasons, *gpu_nodes], default=-1)
@@ -221,7 +191,7 @@ class Domain:
             kind, _, rest = name.partition(' ')
             if kind in ('cell', 'node') and int(rest) in kept and (
                     not {f'cell {rest}', f'node {rest}'} & {*self._need}):
-                self._need[name] = self._have[name].value
+                self._need[name] = self._known.value(name)
         if kept and not gpu_nodes:
             self._notes.append(f'of the nodes that were added {numbers(kept)} '
                                f'stay, for {reasons[highest]}')
@@ -243,15 +213,15 @@ class Domain:
         for name in sorted(self._ours - {*self._need}, key=lambda name: (
                 order.index(name.split()[0]) if name.split()[0] in order else -1)):
             if not self._take_out(name):
-                values[name] = self._have[name].value
+                values[name] = self._known.value(name)
         for name, value in self._need.items():
-            if name not in self._have:
+            if name not in self._known:
                 self._writer.add(name, value)
             elif name not in self._ours:
                 continue
-            elif not _is_as_written(name, self._have[name].value, value):
-                if isinstance(value, type(self._have[name].value)):
-                    self._have[name].write(value)
+            elif not is_as_written(name, self._known.value(name), value):
+                if isinstance(value, type(self._known.value(name))):
+                    self._known.items[name].write(value)
                 else:
                     self._take_out(name)
                     self._writer.add(name, value)
@@ -264,7 +234,7 @@ class Domain:
 
     def _take_out(self, name):
         """Whether it could be."""
-        item, (kind, _, rest) = self._have[name], name.partition(' ')
+        item, (kind, _, rest) = self._known.items[name], name.partition(' ')
         if kind in ('port', 'bridge') and self._is_used(item.value['index']):
             return False
         if kind == 'root' and any(not one.gone
@@ -304,18 +274,11 @@ class Domain:
             [one.name, one.attributes, text.written(one)]
             for one in text.elements if one.added and not one.children and not (
                 one.attributes and text.is_empty_tag(one)))]
-        new = record.Record(old, options, values, empty)
+        new = Record(old, options, values, empty)
         if element is not old:
             element.append(new.text())
         elif not new.is_as(element):
             element.new_text = new.text()
-
-
-def _is_as_written(name, have, written):
-    if name.startswith('smmu'):
-        # libvirt may add what it takes
-        return isinstance(written, dict) and written.items() <= have.items()
-    return have == written
 
 
 def _bound(hostdev, gpu):

@@ -15,7 +15,7 @@ from guest import OBJECT, nodes_of
 from host import GIB, Mistake
 from plan import BUSES, FIRST_BUS, Place, check_total, near, plan, shared
 from qemu import ask, of_version, shape
-from record import OURS, whole
+from record import OURS, PAIRS, whole
 
 # libvirt's versions: the first that knows cells without memory, that knows
 # <driver iommufd=''/>, and the oldest on which an accelerated SMMU was tried
@@ -41,14 +41,13 @@ def _take(free, what):
 
 
 class Need:
-    def __init__(self, domain, host, chosen, options, version):
+    def __init__(self, guest, known, host, chosen, options, version):
         """CHOSEN has each <hostdev>, its GPU, and whether it is asked for."""
-        self._domain, self._guest, self._host = domain, domain.guest, host
+        self._guest, self._known, self._host = guest, known, host
         self._chosen, self._options, self._version = chosen, options, version
         self._need, self.notes, self.nodes = {}, [], range(0)
-        self._in_cells = version >= CELLS_SINCE and not domain.users('node')
-        self._users_nodes = {*map(int, domain.users('cell') |
-                                  domain.users('node'))}
+        self._in_cells = version >= CELLS_SINCE and not known.users('node')
+        self._users_nodes = {*map(int, known.users('cell', 'node'))}
         self._numbers = dict(self._number_all())
 
     def find(self, place):
@@ -110,7 +109,7 @@ class Need:
 
     def _own_nodes(self, hostdev):
         """Those that the user gave it."""
-        if hostdev.alias in self._domain.users('object'):
+        if hostdev.alias in self._known.users('object'):
             return self._guest.objects[hostdev.alias][1]
         given = hostdev.element.first('acpi').get('nodeset')
         return nodes_of([given], f'<acpi> of {hostdev.source}') if given else None
@@ -147,8 +146,9 @@ class Need:
     def _given_distances(self):
         """Those of the user: pairs, each with its values."""
         given = {}
+        users = {kind: self._known.users(kind) for kind in PAIRS}
         for kind, pair, _, value, _ in self._guest.distances():
-            if '{}-{}'.format(*pair) in self._domain.users(kind):
+            if '{}-{}'.format(*pair) in users[kind]:
                 given.setdefault(pair, set()).add(value)
         return given
 
@@ -171,7 +171,7 @@ class Need:
         given = self._given_distances()
         if not given and not {*missing.values()} - {None, DEFAULT_DISTANCE}:
             return
-        by_libvirt = bool(self._domain.users('sibling'))
+        by_libvirt = bool(self._known.users('sibling'))
         # If they differ for the two directions of a pair, it wants both of all
         both = any(len(values) > 1 for values in given.values())
         for (src, dst), value in missing.items():
@@ -183,12 +183,11 @@ class Need:
     # --- PCI ---
 
     def _add_window(self, made):
-        given = [self._guest.window() for kind in ('hole', 'window')
-                 if self._domain.users(kind)]
-        if given:
-            if given[0] < made.room:
+        if self._known.users('hole', 'window'):
+            given = self._guest.window()
+            if given < made.room:
                 self.notes.append(
-                    f'the window for BARs is {given[0] // GIB}G, but these GPUs '
+                    f'the window for BARs is {given // GIB}G, but these GPUs '
                     f'need {made.room // GIB}G: take it out, or make it that '
                     'large')
         elif made.window and self._version < CELLS_SINCE:
@@ -199,7 +198,7 @@ class Need:
 
     def _add_root(self):
         """libvirt would add it too, but after our controllers."""
-        if 0 not in self._guest.controllers or self._domain.wrote('root'):
+        if 0 not in self._guest.controllers or 'root' in self._known.ours:
             self._need['root'] = []
 
     def _buses(self, place, cpu_nodes):
@@ -212,8 +211,7 @@ class Need:
             source = hostdev.source
             if not asked:
                 continue
-            if hostdev.placed and (not place or self._domain.wrote(
-                    f'address {source}')):
+            if hostdev.placed and (not place or f'address {source}' in self._known.ours):
                 bridge = self._keep_place(hostdev, gpu, cpu_nodes)
                 if bridge:
                     found[source] = behind[shared(gpu)] = bridge
@@ -226,17 +224,17 @@ class Need:
             source, number = hostdev.source, self._numbers[hostdev.source]
             port, bridge = f'port {OURS}port{number}', f'bridge {OURS}pxb{number}'
             if hostdev.placed:
-                self._domain.move(f'address {source}')
-            if self._domain.has(port):
+                self._known.move(source)
+            if port in self._known:
                 # It had a place, which was taken out by hand
-                index = self._domain.value(port)['index']
+                index = self._known.value(port)['index']
                 found[source] = self._keep_bridge(index, gpu, cpu_nodes)
                 self._need[f'address {source}'] = [index, 0, 0]
                 continue
             if shared(gpu) not in behind:
                 self._add_root()
-                self._need[bridge] = self._domain.value(bridge) if (
-                    self._domain.has(bridge)) else {
+                self._need[bridge] = self._known.value(bridge) if (
+                    bridge in self._known) else {
                         'index': _take(indexes, 'index of a controller'),
                         'bus': _take(buses, 'bus number'),
                         'node': near(gpu, cpu_nodes)}
@@ -252,8 +250,8 @@ class Need:
     def _keep_place(self, hostdev, gpu, cpu_nodes):
         """The host bridge of a GPU that has an address, or None."""
         guest = self._guest
-        if self._domain.wrote(f'address {hostdev.source}'):
-            self._need[f'address {hostdev.source}'] = self._domain.value(
+        if f'address {hostdev.source}' in self._known.ours:
+            self._need[f'address {hostdev.source}'] = self._known.value(
                 f'address {hostdev.source}')
         elif hostdev.bus == 0:
             self.notes.append(
@@ -274,13 +272,13 @@ class Need:
                 return None
             one = guest.controllers[index]
             name = guest.alias(one)
-            if self._domain.wrote(f'port {name}'):
-                self._need[f'port {name}'] = self._domain.value(f'port {name}')
+            if f'port {name}' in self._known.ours:
+                self._need[f'port {name}'] = self._known.value(f'port {name}')
             if one.get('model') == 'pcie-expander-bus':
-                if self._domain.wrote(f'bridge {name}'):
+                if f'bridge {name}' in self._known.ours:
                     self._add_root()
                     self._need[f'bridge {name}'] = {
-                        **self._domain.value(f'bridge {name}'),
+                        **self._known.value(f'bridge {name}'),
                         'node': near(gpu, cpu_nodes)}
                 return index
         return None
@@ -290,7 +288,7 @@ class Need:
         ours = re.compile(OURS + r'[a-z]+(\d+)')
         guest = self._guest
         free = (number for number in itertools.count() if str(number) not in
-                {*ours.findall(' '.join(self._domain.written_names()))})
+                {*ours.findall(self._known.texts())})
         for hostdev, _, _ in self._chosen:
             port = guest.controllers.get(hostdev.bus)
             found = ours.search(' '.join((
@@ -331,10 +329,10 @@ class Need:
                      'libvirt before 12.8 has no accelerated SMMU')
 
     def _add_gpu(self, hostdev, one, shape_):
-        guest, domain, source = self._guest, self._domain, hostdev.source
+        guest, source = self._guest, hostdev.source
         number = self._numbers[source]
         alias = hostdev.alias or f'{OURS}gpu{number}'
-        if not hostdev.alias or domain.wrote(f'alias {source}'):
+        if not hostdev.alias or f'alias {source}' in self._known.ours:
             self._need[f'alias {source}'] = alias
         bus = self._need.get(f'address {source}', [hostdev.bus])[0]
         port = next((name for name, value in self._need.items()

@@ -34,7 +34,8 @@ class Record:
         for name, value in self.values.items():
             kind, _, pair = name.partition(' ')
             if kind in PAIRS and isinstance(value, int):
-                packed.setdefault(kind, {}).setdefault(str(value), []).append(pair)
+                packed.setdefault(kind, {}).setdefault(str(value), [])
+                packed[kind][str(value)].append(pair)
             else:
                 packed[name] = value
         for kind in {*PAIRS} & {*packed}:
@@ -55,7 +56,8 @@ def read(guest, have):
         return Record()
     try:
         if not element.text.strip():
-            return Record(element, {}, dict(_of_attributes(guest, have, element)))
+            return Record(element, {},
+                          dict(_of_attributes(guest, have, element)))
         made = json.loads(element.text)
         values = dict(made['written'])
         for kind in PAIRS:
@@ -80,6 +82,51 @@ def _check(options, empty):
             raise ValueError
 
 
+def is_as_written(name, have, written):
+    if name.startswith('smmu'):
+        # libvirt may add what it takes
+        return isinstance(written, dict) and written.items() <= have.items()
+    return have == written
+
+
+class Known:
+    """What a domain has of the kinds that this program writes, and whose it is.
+
+    What is recorded, and is still as it was written, is ours.
+    """
+
+    def __init__(self, guest):
+        self.items = guest.items()
+        self.record = read(guest, self.items)
+        written = self.record.values
+        there = [name for name in written if name in self.items]
+        self.ours = {name for name in there
+                     if is_as_written(name, self.value(name), written[name])}
+        self.changed = [name for name in there if name not in self.ours]
+
+    def __contains__(self, name):
+        return name in self.items
+
+    def value(self, name):
+        return self.items[name].value
+
+    def users(self, *kinds):
+        """What is the user's of some kinds: the rest of its names."""
+        return {rest for name in {*self.items} - self.ours
+                for kind, _, rest in [name.partition(' ')] if kind in kinds}
+
+    def texts(self):
+        """All that may have names of ours in it."""
+        return ' '.join([*self.items, *(str(item.value)
+                                        for item in self.items.values())])
+
+    def move(self, source):
+        """Take over where the user has placed a device."""
+        self.ours.add(f'address {source}')
+        self.record.values.setdefault(f'moved {source}',
+                                      self.value(f'address {source}'))
+
+
 def whole(guest):
     """The only cell: all CPUs, and all memory but that of memory devices."""
     memory = guest.root.find('memory')
@@ -91,8 +138,8 @@ def whole(guest):
                for one in device.all('target', 'size')]
     left = (_bytes(memory) - sum(map(_bytes, plugged))) >> 10 << 10
     if count < 1 or left < 1:
-        raise Mistake('a node for all CPUs and memory would have none: give the '
-                      'domain a <vcpu>, and <memory> beside that of devices')
+        raise Mistake('a node for all CPUs and memory would have none: give '
+                      'the domain a <vcpu>, and <memory> beside that of devices')
     return {'cpus': f'0-{count - 1}', 'memory': left}
 
 
