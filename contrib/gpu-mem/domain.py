@@ -52,17 +52,17 @@ class Domain:
     def remove(self):
         """Take out what earlier runs wrote."""
         if not self._record.element and OURS in self._known.texts():
-            raise Mistake('<gpu-mem:added> is no longer in <metadata>: take out '
-                          f'by hand what has a name with {OURS}, and the nodes '
-                          'of GPUs')
+            raise Mistake('<gpu-mem:added> is no longer in <metadata>: take '
+                          f'out by hand what has a name with {OURS}, and the '
+                          'nodes of GPUs')
         self._keep_nodes(range(0))
         return self._changed(None)
 
     def update(self, host, names, given, place):
         """Write what the GPUs need.
 
-        GIVEN has the options that hold for later runs too, PLACE is whether GPUs
-        that have an address are moved.
+        GIVEN has the options that hold for later runs too, PLACE is whether
+        GPUs that have an address are moved.
         """
         if self.guest.root.find('features', 'acpi') is None:
             raise Mistake('the domain has no <acpi/> in <features>: without it '
@@ -73,8 +73,8 @@ class Domain:
         if not chosen:
             if not self._record.element:
                 raise Mistake(
-                    'the domain has no <hostdev> that is known to be a GPU with '
-                    'coherent memory; --hostdev and --gpu-mem take others')
+                    'the domain has no <hostdev> that is known to be a GPU '
+                    'with coherent memory; --hostdev and --gpu-mem take others')
             self._notes.append('the domain has no GPU any more: what was added '
                                'for GPUs is taken out')
             return self.remove()
@@ -148,8 +148,9 @@ class Domain:
             if hostdev.alias and not re.fullmatch(r'ua-[\w.-]+', hostdev.alias):
                 name = re.sub(r'[^\w.-]', '-', hostdev.alias)
                 raise Mistake(
-                    f'{hostdev.source}: libvirt drops the alias {hostdev.alias}: '
-                    f'call it ua-{name.removeprefix("ua-")}, or take it out')
+                    f'{hostdev.source}: libvirt drops the alias '
+                    f'{hostdev.alias}: call it ua-{name.removeprefix("ua-")}, '
+                    'or take it out')
         return found
 
     def _note_libvirt(self, chosen, version):
@@ -158,15 +159,16 @@ class Domain:
             self._notes.append(
                 'its <emulator> must be a QEMU that has nvidia-gpu-mem-acpi')
         for hostdev, gpu, _ in chosen:
-            if version < BINDS_SINCE and hostdev.element.get('managed') == 'yes':
+            if version < BINDS_SINCE and (
+                    hostdev.element.get('managed') == 'yes'):
                 self._notes.append(
                     f'{gpu.address}: libvirt before 10.0 binds vfio-pci: bind '
                     f"{DRIVER}, and write managed='no'")
             if gpu.egm:
                 self._notes.append(
                     f'{gpu.address}: the host has EGM for it, /dev/{gpu.egm}, '
-                    "which libvirt can't give a cell: \"qemu-gpu-mem args --egm\" "
-                    'does')
+                    "which libvirt can't give a cell: "
+                    '"qemu-gpu-mem args --egm" does')
         aliases = {one.alias for one in guest.hostdevs}
         for devid, (name, _) in guest.objects.items():
             if devid not in aliases and f'object {devid}' not in self._ours:
@@ -209,9 +211,9 @@ class Domain:
         """OPTIONS are None if nothing is to be recorded."""
         values = {}
         # What is below something goes before it
-        order = ('address', 'port', 'bridge', 'window', 'root')
-        for name in sorted(self._ours - {*self._need}, key=lambda name: (
-                order.index(name.split()[0]) if name.split()[0] in order else -1)):
+        order = 'address port bridge root'
+        for name in sorted(self._ours - {*self._need},
+                           key=lambda name: order.find(name.split()[0])):
             if not self._take_out(name):
                 values[name] = self._known.value(name)
         for name, value in self._need.items():
@@ -251,7 +253,8 @@ class Domain:
 
     def _tidy(self):
         """libvirt also writes a cell's distance from itself."""
-        for distances in self.guest.root.all('cpu', 'numa', 'cell', 'distances'):
+        for distances in self.guest.root.all('cpu', 'numa', 'cell',
+                                             'distances'):
             if not distances.added and any(
                     one.gone for one in distances.children) and all(
                         one.gone or one.get('value') == '10'
@@ -269,7 +272,8 @@ class Domain:
         element = old
         if not old or old.gone:
             element = Element(f'{RECORD} added')
-            self._writer.within(self.guest.root, 'metadata').added.append(element)
+            self._writer.within(self.guest.root, 'metadata').added.append(
+                element)
         empty = [*self._record.found_empty, *(
             [one.name, one.attributes, text.written(one)]
             for one in text.elements if one.added and not one.children and not (

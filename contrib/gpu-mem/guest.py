@@ -68,7 +68,7 @@ class Argument:
         return f'{self.option} {self.value}'
 
     def keys(self, first):
-        """What each key is given, as a list; the first one may lack its name."""
+        """What each key is given, as a list; the first may lack its name."""
         try:
             if self.value.startswith('{'):
                 return {key: value if isinstance(value, list) else [value]
@@ -164,8 +164,8 @@ class Guest:
         arch = kind.get('arch', 'aarch64')
         machine = kind.get('machine', 'virt')
         if arch != 'aarch64' or not re.fullmatch('virt(-.*)?', machine):
-            raise Mistake(f'its machine is {arch} {machine}: GPUs with coherent '
-                          'memory need aarch64 virt')
+            raise Mistake(f'its machine is {arch} {machine}: GPUs with '
+                          'coherent memory need aarch64 virt')
 
     # --- arguments of QEMU ---
 
@@ -224,7 +224,7 @@ class Guest:
                      if used <= {*host.cpus(of_host)}), None)
 
     def distances(self):
-        """The elements of each, its two nodes in order, its value, and a writer."""
+        """The kind of each, its nodes in order, elements, value, and writer."""
         for node, cell in self.cells.items():
             for one in cell.all('distances', 'sibling'):
                 other = number(one.get('id'), 'id of a <sibling>')
@@ -347,20 +347,22 @@ class Guest:
 
     def _nodes(self):
         for node, cell in self.cells.items():
-            yield f'cell {node}', Item(self._cell(cell), [cell],
-                                       functools.partial(self._write_cell, cell))
+            yield f'cell {node}', Item(
+                self._cell(cell), [cell],
+                functools.partial(self._write_cell, cell))
         for node, argument in self.node_arguments.items():
             yield f'node {node}', argument.item()
 
     @staticmethod
     def _cell(cell):
         """All but its distances, in one unit."""
-        value = {**cell.attributes,
-                 'memory': size(cell.get('memory', '0'), cell.get('unit', 'KiB'),
-                                'memory of a <cell>')}
-        names = {one.name for one in cell.children} - {'distances'}
-        return {name: value[name] for name in sorted({*value} - {'id', 'unit'})} | (
-            {'children': sorted(names)} if names else {})
+        value = {**cell.attributes, 'memory': size(
+            cell.get('memory', '0'), cell.get('unit', 'KiB'),
+            'memory of a <cell>')}
+        if names := {one.name for one in cell.children} - {'distances'}:
+            value['children'] = sorted(names)
+        return {name: value[name]
+                for name in sorted({*value} - {'id', 'unit'})}
 
     @staticmethod
     def _write_cell(cell, value):
@@ -385,7 +387,8 @@ class Guest:
     def _bars(self):
         if hole := self._root_hole():
             yield 'hole', Item(
-                self.window(), [hole], functools.partial(self._write_hole, hole))
+                self.window(), [hole],
+                functools.partial(self._write_hole, hole))
         for argument, value in self._window_arguments():
             alone = len(argument.keys('type')) == 1
             yield 'window', Item(
@@ -454,7 +457,8 @@ class Guest:
                 yield f'iommufd {hostdev.source}', Item(
                     driver.get('iommufd'),
                     [driver] if len(driver.attributes) == 1 else [],
-                    remove=lambda driver=driver: driver.set.update(iommufd=None))
+                    remove=lambda driver=driver:
+                    driver.set.update(iommufd=None))
         for devid, argument in self.object_arguments.items():
             yield f'object {devid}', argument.item()
 

@@ -8,7 +8,7 @@ import os
 import re
 
 NVIDIA = '0x10de'
-DISPLAY = '0x03'            # how the class of a GPU begins (PCI Code and ID, 1.4)
+DISPLAY = '0x03'            # how a GPU's class begins (PCI Code and ID, 1.4)
 DRIVER = 'nvgrace_gpu_vfio_pci'
 ADDRESS = re.compile(r'[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]')
 MIB, GIB = 1 << 20, 1 << 30
@@ -25,17 +25,19 @@ class Model:
     """A range of NVIDIA's device ids."""
     ids: tuple[range, ...]
     name: str
-    bars: dict              # sizes of those that the guest sees beside the memory
-    own: tuple              # those that are the device's, so that sysfs has them
-    memory: dict = dataclasses.field(default_factory=dict)  # bytes, by device id
+    bars: dict              # sizes of what the guest sees beside the memory
+    own: tuple              # those of the device itself, which sysfs has
+    # By device id
+    memory: dict = dataclasses.field(default_factory=dict)
     names: dict = dataclasses.field(default_factory=dict)
 
 
-# The ranges are those of NVIDIA's driver; the ids with a memory, those of Linux'
-# drivers/vfio/pci/nvgrace-gpu/main.c in 6.18, and NVIDIA's data sheets.  The BARs
-# were seen in guests, but for GB300's BAR 2, which is inferred.  nvgrace-gpu
-# makes BAR 2 of Grace Hopper, for what is mapped uncached.
-CXL = Model((range(0x3041, 0x3042), range(0x307f, 0x3080)), 'Vera Rubin', {}, ())
+# The ranges are those of NVIDIA's driver; the ids with a memory, those of
+# Linux' drivers/vfio/pci/nvgrace-gpu/main.c in 6.18, and NVIDIA's data sheets.
+# The BARs were seen in guests, but for GB300's BAR 2, which is inferred.
+# nvgrace-gpu makes BAR 2 of Grace Hopper, for what is mapped uncached.
+CXL = Model((range(0x3041, 0x3042), range(0x307f, 0x3080)), 'Vera Rubin',
+            {}, ())
 MODELS = (
     Model((range(0x2340, 0x2380),), 'Grace Hopper',
           {0: 16 * MIB, 2: 2 * GIB}, (0, 1),
@@ -67,7 +69,7 @@ class Gpu:
     memory: int | None      # bytes
     has_iommu: bool         # an IOMMU group
     egm: str                # /dev's name of its Extended GPU Memory, or ''
-    smmu: str = ''          # the host's SMMU that it is behind, if that is known
+    smmu: str = ''          # the host's that it is behind, if that is known
     others: int = 0         # bytes of its BARs beside that of the memory
     is_cxl: bool = False
 
@@ -130,7 +132,9 @@ class Host:
     def _link(self, *names):
         """The last part of what a link points to; empty where there is none."""
         path = self._path(*names)
-        return os.path.basename(os.readlink(path)) if os.path.islink(path) else ''
+        if not os.path.islink(path):
+            return ''
+        return os.path.basename(os.readlink(path))
 
     def _names(self, *names):
         path = self._path(*names)
@@ -140,16 +144,18 @@ class Host:
 
     def _model(self, address):
         """Of a GPU with coherent memory; no virtual function is one."""
-        if (self._read(DEVICES, address, 'vendor') != NVIDIA
-                or os.path.lexists(self._path(DEVICES, address, 'physfn'))
-                or not self._read(DEVICES, address, 'class').startswith(DISPLAY)):
+        vendor, kind = (self._read(DEVICES, address, name)
+                        for name in ('vendor', 'class'))
+        if vendor != NVIDIA or not kind.startswith(DISPLAY) or (
+                self._link(DEVICES, address, 'physfn')):
             return None
         device = self._id(address)
         return next((model for model in MODELS
                      if any(device in ids for ids in model.ids)), None)
 
     def _id(self, address):
-        return self._parsed(lambda text: int(text, 16), DEVICES, address, 'device')
+        return self._parsed(lambda text: int(text, 16), DEVICES, address,
+                            'device')
 
     def _addresses(self):
         return [address for address in self._names(DEVICES)
@@ -173,8 +179,8 @@ class Host:
         if found.memory:
             return found
         if found.is_cxl:
-            raise Mistake(f'{address} is a CXL device, which vfio passes through '
-                          'only with patches that Linux has not merged')
+            raise Mistake(f'{address} is a CXL device, which vfio passes '
+                          'through only with patches that Linux has not merged')
         raise Mistake(
             f'{address} is not known to be a GPU with coherent memory; '
             'if it is one, give the size of the memory by --gpu-mem')
@@ -184,7 +190,8 @@ class Host:
         memory = memory or (model.memory.get(device) if model else None)
         return Gpu(
             address, model.names.get(device, model.name) if model
-            else f'{device:#06x}', self._link(DEVICES, address, 'driver') or None,
+            else f'{device:#06x}',
+            self._link(DEVICES, address, 'driver') or None,
             self._near(address), memory,
             bool(self._link(DEVICES, address, 'iommu_group')),
             next((egm.name for egm in self.egms() if address in egm.gpus), ''),
@@ -271,9 +278,9 @@ class Host:
     def memory_nodes(self, gpu):
         """The host's nodes of a GPU's memory, as far as sysfs tells.
 
-        They are initiators near the same node with CPUs.  Where several GPUs are
-        near that, they form sets, which are the GPUs' in the order of addresses.
-        None are known if that is not certain.
+        They are initiators near the same node with CPUs.  Where several GPUs
+        are near that, they form sets, which are the GPUs' in the order of
+        addresses.  None are known if that is not certain.
         """
         sharing = [address for address in self._addresses()
                    if self._near(address) == gpu.node]

@@ -96,8 +96,8 @@ class Need:
         new = [hostdev.source for hostdev, _, _ in self._chosen
                if hostdev.source not in found]
         first = len(taken)
-        check_total(first + count * len(new), f'{first} nodes of the domain and '
-                    f'{count} for each of {len(new)} GPUs', '--nodes')
+        check_total(first + count * len(new), f'{first} nodes of the domain '
+                    f'and {count} for each of {len(new)} GPUs', '--nodes')
         for source in new:
             start = next(start for start in itertools.count()
                          if not taken & {*range(start, start + count)})
@@ -112,12 +112,13 @@ class Need:
         if hostdev.alias in self._known.users('object'):
             return self._guest.objects[hostdev.alias][1]
         given = hostdev.element.first('acpi').get('nodeset')
-        return nodes_of([given], f'<acpi> of {hostdev.source}') if given else None
+        what = f'<acpi> of {hostdev.source}'
+        return nodes_of([given], what) if given else None
 
     def _check_own(self, hostdev, own, cpu_nodes, found):
         if not {*own} <= {*self._guest.nodes}:
-            raise Mistake(f'{hostdev.source} has nodes that the domain has not: '
-                          'give it a <cell> for each, or leave them out')
+            raise Mistake(f'{hostdev.source} has nodes that the domain has '
+                          'not: give it a <cell> for each, or leave them out')
         if {*own} & {*cpu_nodes, *itertools.chain(*found.values())}:
             raise Mistake(f'{hostdev.source} has nodes that have CPUs, or are '
                           "another GPU's: give it nodes of its own")
@@ -153,12 +154,12 @@ class Need:
         return given
 
     def _missing_distances(self, distances, nodes):
-        """Pairs that the user gave no distance, and the host's if it is known."""
+        """Pairs that the user gave no distance, and the host's if known."""
         given = self._given_distances()
         for pair in given:
             if not {*pair} <= {*nodes}:
-                raise Mistake('the domain gives a distance between {} and {}: it '
-                              'has no such nodes'.format(*pair))
+                raise Mistake('the domain gives a distance between {} and {}: '
+                              'it has no such nodes'.format(*pair))
         for dst in nodes:
             for src in range(dst):
                 known = not given or {src, dst} & self.nodes
@@ -211,7 +212,8 @@ class Need:
             source = hostdev.source
             if not asked:
                 continue
-            if hostdev.placed and (not place or f'address {source}' in self._known.ours):
+            if hostdev.placed and (
+                    not place or f'address {source}' in self._known.ours):
                 bridge = self._keep_place(hostdev, gpu, cpu_nodes)
                 if bridge:
                     found[source] = behind[shared(gpu)] = bridge
@@ -222,7 +224,8 @@ class Need:
         slots = {}
         for hostdev, gpu in new:
             source, number = hostdev.source, self._numbers[hostdev.source]
-            port, bridge = f'port {OURS}port{number}', f'bridge {OURS}pxb{number}'
+            port = f'port {OURS}port{number}'
+            bridge = f'bridge {OURS}pxb{number}'
             if hostdev.placed:
                 self._known.move(source)
             if port in self._known:
@@ -242,8 +245,9 @@ class Need:
             found[source] = behind[shared(gpu)]
             slot = slots.get(found[source], guest.free_slot(found[source]))
             slots[found[source]] = slot + 1
-            self._need[port] = {'index': _take(indexes, 'index of a controller'),
-                                'address': [found[source], slot, 0]}
+            self._need[port] = {
+                'index': _take(indexes, 'index of a controller'),
+                'address': [found[source], slot, 0]}
             self._need[f'address {source}'] = [self._need[port]['index'], 0, 0]
         return found
 
@@ -255,17 +259,17 @@ class Need:
                 f'address {hostdev.source}')
         elif hostdev.bus == 0:
             self.notes.append(
-                f'{hostdev.source} keeps its place on the root bus, where it is '
-                'near no node: --place moves it')
+                f'{hostdev.source} keeps its place on the root bus, where it '
+                'is near no node: --place moves it')
         elif not guest.has_reserve(hostdev.bus):
             self.notes.append(
                 f'{hostdev.source} keeps its place in the guest, which has no '
-                'room reserved for its memory (pref64-reserve): --place moves it '
-                'to a port near its node')
+                'room reserved for its memory (pref64-reserve): --place moves '
+                'it to a port near its node')
         return self._keep_bridge(hostdev.bus, gpu, cpu_nodes)
 
     def _keep_bridge(self, bus, gpu, cpu_nodes):
-        """The host bridge above a bus, with what is ours on the way, or None."""
+        """The host bridge above a bus, or None; what is ours is needed."""
         guest = self._guest
         for index in (bus, *guest.above(bus)):
             if index not in guest.controllers:
@@ -317,10 +321,11 @@ class Need:
                    if options.get(f'no-{name}')}
         if plain and 'smmu' not in without:
             without |= {'smmu'}
+            model = plain[0].get('model')
             self.notes.append(
-                f"no SMMU: the domain has <iommu model='{plain[0].get('model')}'/> "
-                'for the whole machine, which libvirt refuses beside one for each '
-                'host bridge: take it out')
+                f"no SMMU: the domain has <iommu model='{model}'/> "
+                'for the whole machine, which libvirt refuses beside one for '
+                'each host bridge: take it out')
         return shape(qemu, host.has_iommufd(), without,
                      '' if self._version >= IOMMUFD_SINCE else
                      'libvirt before 12.1 has no IOMMUFD',

@@ -85,14 +85,15 @@ def plan(host, places, cpu_nodes):
     total = max(place.nodes.stop for place in places)
     notes = [] if total <= DEBIAN_NODES else [
         f"the guest has {total} nodes: Debian's arm64 kernels know "
-        f'{DEBIAN_NODES}, and ignore all if there are more; take another kernel, '
-        'or fewer by --nodes']
+        f'{DEBIAN_NODES}, and ignore all if there are more; take another '
+        'kernel, or fewer by --nodes']
     for place in places:
         notes += _missing(place)
     new = [place.gpu for place in places if place.bridge is not None]
     if len(new) > 1 and not all(gpu.smmu for gpu in new):
-        notes.append('which of the GPUs share an SMMU is not known before their '
-                     'drivers are bound: each gets a host bridge of its own')
+        notes.append('which of the GPUs share an SMMU is not known before '
+                     'their drivers are bound: each gets a host bridge of its '
+                     'own')
     return Plan(places, _distances(host, places, cpu_nodes, notes), notes)
 
 
@@ -129,7 +130,8 @@ def _distances(host, places, cpu_nodes, notes):
         if len(of_memory) < len(place.nodes):
             notes.append(
                 f'no distances: of the {len(place.nodes)} nodes of '
-                f'{place.gpu.address} only {len(of_memory)} are known on the host')
+                f'{place.gpu.address} only {len(of_memory)} are known on the '
+                'host')
             return {}
         stand_for.update(zip(place.nodes, of_memory))
     # Two of the guest's nodes may stand for one of the host's

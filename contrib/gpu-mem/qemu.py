@@ -76,7 +76,8 @@ def shape(qemu, has_iommufd, without, no_iommufd='', no_smmu=''):
         return Shape(iommufd, None, [])
     if reason:
         lacks = 'no SMMU' if iommufd else 'neither IOMMUFD nor an SMMU'
-        return Shape(iommufd, None, [f'{lacks} is written, so that the guest has no ATS: {reason}'])
+        return Shape(iommufd, None, [f'{lacks} is written, so that the guest '
+                                     f'has no ATS: {reason}'])
     return Shape(True, qemu.smmu, [
         "the SMMU's command queues want the guest's memory in huge pages "
         '(512 MiB where pages have 64 KiB), or in EGM'] if qemu.cmdqv else [])

@@ -139,7 +139,8 @@ def whole(guest):
     left = (_bytes(memory) - sum(map(_bytes, plugged))) >> 10 << 10
     if count < 1 or left < 1:
         raise Mistake('a node for all CPUs and memory would have none: give '
-                      'the domain a <vcpu>, and <memory> beside that of devices')
+                      'the domain a <vcpu>, and <memory> beside that of '
+                      'devices')
     return {'cpus': f'0-{count - 1}', 'memory': left}
 
 

@@ -10,8 +10,8 @@ from host import DEVICES, EGM, IOMMUFD, NODES
 
 READ = (
     *(f'{DEVICES}/*/{name}' for name in (
-        'vendor', 'device', 'class', 'numa_node', 'resource', 'driver', 'physfn',
-        'iommu_group', 'iommu', 'egm*')),
+        'vendor', 'device', 'class', 'numa_node', 'resource', 'driver',
+        'physfn', 'iommu_group', 'iommu', 'egm*')),
     *(f'{NODES}/{name}' for name in (
         'online', 'has_cpu', 'has_generic_initiator', 'node*/distance',
         'node*/cpulist')),

@@ -138,7 +138,7 @@ class Text:
         return at
 
     def _indent(self, element):
-        """The end of line and the blanks before an element, if it has a line."""
+        """The end of line and the blanks before an element that has a line."""
         before = self.data[self._before(element.start):element.start]
         line = before.rfind(b'\n')
         line -= before[line - 1:line] == b'\r'
@@ -157,7 +157,7 @@ class Text:
         return self._indent_of_children(self.root).lstrip(b'\r\n')
 
     def _write(self, element, indent, prefixes):
-        """A new element.  It declares its namespace if nothing around it does."""
+        """A new element, with its namespace if nothing around declares it."""
         (namespace, _, tag), declared = element.name.rpartition(' '), {}
         if namespace and namespace not in prefixes:
             prefixes = {**prefixes, namespace: PREFIXES[namespace]}

@@ -73,7 +73,8 @@ class Tree:
                  _range(self.sockets, self.total())}
         for node in range(self.total()):
             files[f'{NODES}/node{node}/distance'] = ' '.join(
-                str(self.distance(node, other)) for other in range(self.total()))
+                str(self.distance(node, other))
+                for other in range(self.total()))
             files[f'{NODES}/node{node}/cpulist'] = (
                 f'{72 * node}-{72 * node + 71}' if node < self.sockets else '')
         links = dict(self.links)
@@ -85,7 +86,8 @@ class Tree:
             if card.bars:
                 files[f'{at}/resource'] = '\n'.join(
                     _resource(card.bars.get(bar, 0)) for bar in range(6))
-            links.update({f'{at}/{name}': to for name, to in card.links.items()})
+            links.update({f'{at}/{name}': to
+                          for name, to in card.links.items()})
             if card.driver:
                 links[f'{at}/driver'] = f'../../drivers/{card.driver}'
             if card.group:
@@ -163,12 +165,13 @@ def kata(source, count, device='0x2941', sockets=1, **options):
 
 
 GB200 = ('numactl -H and lspci of a GB200 tray: TensorRT-LLM\'s blog on expert '
-         'parallelism, vllm pull request 39361, ai-cloud-validation pull request '
-         '445')
+         'parallelism, vllm pull request 39361, ai-cloud-validation pull '
+         'request 445')
 KATA = 'addresses and SMMUs of kata\'s runtime-rs ARCHITECTURE.md, shape '
 OLD = gpus(TRAY, '0x2941', 2)
 for _index, _card in enumerate(OLD[:3]):
-    _card.links = {f'egm{4 + _index // 2}': f'../../../class/egm/egm{4 + _index // 2}'}
+    _egm = f'egm{4 + _index // 2}'
+    _card.links = {_egm: f'../../../class/egm/{_egm}'}
 
 HOSTS = {
     'gh200': Tree(
@@ -182,8 +185,8 @@ HOSTS = {
         'four GH200: 36 nodes, 4-11 to 28-35, were seen; the rest is made up',
         gpus([f'00{n}9:01:00.0' for n in range(4)], '0x2342'), sockets=4,
         within=255, files=IOMMUFD),
-    'gb200': tray(GB200 + '; BARs from a trace of QEMU (dri-devel, November 2025)',
-                  bars=GB200_BARS),
+    'gb200': tray(GB200 + '; BARs from a trace of QEMU (dri-devel, November '
+                  '2025)', bars=GB200_BARS),
     'gb300': tray('a GB300 tray: a GB200\'s distances; BAR 2 is inferred',
                   '0x31c2'),
     'egm-file': tray(
@@ -193,8 +196,8 @@ HOSTS = {
         GB200 + '; EGM as the patches for mainline of February 2026 show it',
         **egm_files('0x6fc0000000', 'links', (TRAY[:2], TRAY[2:]))),
     'egm-old': Tree(
-        GB200 + '; EGM as NV-Kernels pull request 119 shows it; that the last GPU '
-        'has none is made up', OLD, sockets=2, gpus=2, files=IOMMUFD),
+        GB200 + '; EGM as NV-Kernels pull request 119 shows it; that the last '
+        'GPU has none is made up', OLD, sockets=2, gpus=2, files=IOMMUFD),
     'station': Tree(
         'a GB300 and an RTX PRO 4000 in one machine: NemoClaw issue 12072; '
         'distances of a GB200 tray',

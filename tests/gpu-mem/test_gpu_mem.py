@@ -173,8 +173,8 @@ def distances(name):
     cells = ''.join(f"<cell id='{node}' cpus='{node}' memory='1' unit='GiB'/>"
                     for node in range(tree.sockets))
     hostdevs = ''.join(
-        "<hostdev type='pci'><source><address domain='0x{}' bus='0x{}' slot='0x{}' "
-        "function='0x{}'/></source></hostdev>".format(*re.split('[:.]', card))
+        "<hostdev type='pci'><source><address domain='0x{}' bus='0x{}' "
+        "slot='0x{}' function='0x{}'/></source></hostdev>".format(*re.split('[:.]', card))
         for card in cards)
     made = made_of(f'''<domain><features><acpi/></features>
         <cpu><numa>{cells}</numa></cpu>
@@ -215,14 +215,14 @@ WRONG = (
      '"xmllint --noent" does'),
     ('', 'domain', 'pool', '<pool> is no <domain>: give what "virsh dumpxml '
      '--inactive --security-info" prints'),
-    ('', "type='kvm'", "type='kvm' id='3'", 'this is a running domain: give what '
-     '"virsh dumpxml --inactive --security-info" prints'),
+    ('', "type='kvm'", "type='kvm' id='3'", 'this is a running domain: give '
+     'what "virsh dumpxml --inactive --security-info" prints'),
     ('', 'aarch64', 'x86_64', 'its machine is x86_64 virt: GPUs with coherent '
      'memory need aarch64 virt'),
-    ('', '0x0009', '0x000a', '000a:01:00.0: this host has no such PCI device; if '
-     'it is no GPU, name those that are by --hostdev'),
-    ('--hostdev 000a:01:00.0', '0x0009', '0x000a', '000a:01:00.0: this host has '
-     'no such PCI device; "qemu-gpu-mem show" lists its GPUs'),
+    ('', '0x0009', '0x000a', '000a:01:00.0: this host has no such PCI device; '
+     'if it is no GPU, name those that are by --hostdev'),
+    ('--hostdev 000a:01:00.0', '0x0009', '0x000a', '000a:01:00.0: this host '
+     'has no such PCI device; "qemu-gpu-mem show" lists its GPUs'),
     ('--sysfs nic', "domain='0x0009' bus='0x01'", "domain='0' bus='3'",
      'the domain has no <hostdev> that is known to be a GPU with coherent '
      'memory; --hostdev and --gpu-mem take others'),
@@ -234,16 +234,16 @@ WRONG = (
     ('--hostdev ua-no', '', '', '--hostdev ua-no: no <hostdev> of a PCI device '
      'has this alias or address'),
     ('--sysfs nic --hostdev 0000:03:00.0', "domain='0x0009' bus='0x01'",
-     "domain='0' bus='3'", '0000:03:00.0 is not known to be a GPU with coherent '
-     'memory; if it is one, give the size of the memory by --gpu-mem'),
+     "domain='0' bus='3'", '0000:03:00.0 is not known to be a GPU with '
+     'coherent memory; if it is one, give the size of the memory by --gpu-mem'),
     ('--nodes 128', '', '', '1 nodes of the domain and 128 for each of 1 GPUs '
      'are 129, but QEMU has 128: take fewer by --nodes'),
     ('', HOSTDEV, "<alias name='hostdev0'/>", '0009:01:00.0: libvirt drops the '
      'alias hostdev0: call it ua-hostdev0, or take it out'),
     ('', HOSTDEV, "<alias name='ua-a,b'/>", '0009:01:00.0: libvirt drops the '
      'alias ua-a,b: call it ua-a-b, or take it out'),
-    ('', '<acpi/>', '', 'the domain has no <acpi/> in <features>: without it the '
-     'guest is told of no nodes'),
+    ('', '<acpi/>', '', 'the domain has no <acpi/> in <features>: without it '
+     'the guest is told of no nodes'),
     ('--libvirt 9.0.0', '', '', "libvirt before 9.7 can't pass a GPU through "
      'with nvgrace_gpu_vfio_pci: take a newer one, or "qemu-gpu-mem args"'),
     ('', '</devices>', "<hostdev type='pci'><source><address domain='9' "
@@ -251,10 +251,10 @@ WRONG = (
      '0009:01:00.0 is in two <hostdev>: take one out'),
     ('', HOSTDEV, "<acpi nodeset='0-7'/>", '0009:01:00.0 has nodes that the '
      'domain has not: give it a <cell> for each, or leave them out'),
-    ('', HOSTDEV, "<acpi nodeset='0,2'/>", '<acpi> of 0009:01:00.0 has the nodes '
-     '0,2: number them on from 0, each once'),
-    ('', HOSTDEV, "<acpi nodeset='9-2'/>", "<acpi> of 0009:01:00.0 has the nodes "
-     "'9-2': write them as 2-9"),
+    ('', HOSTDEV, "<acpi nodeset='0,2'/>", '<acpi> of 0009:01:00.0 has the '
+     'nodes 0,2: number them on from 0, each once'),
+    ('', HOSTDEV, "<acpi nodeset='9-2'/>", "<acpi> of 0009:01:00.0 has the "
+     "nodes '9-2': write them as 2-9"),
     ('', HOSTDEV, "<address type='unassigned'/>", 'the domain has no <hostdev> '
      'that is known to be a GPU with coherent memory; --hostdev and --gpu-mem '
      'take others'),
@@ -263,9 +263,9 @@ WRONG = (
     ('', '>4<', '><', "<vcpu> is '': write a number there"),
     ('', END, qemu_args('-object'),
      '-object has no value: write it, or take the argument out'),
-    ('', "<memory unit='GiB'>16", "<memory unit='b'>16", 'a node for all CPUs and '
-     'memory would have none: give the domain a <vcpu>, and <memory> beside that '
-     'of devices'),
+    ('', "<memory unit='GiB'>16", "<memory unit='b'>16", 'a node for all CPUs '
+     'and memory would have none: give the domain a <vcpu>, and <memory> '
+     'beside that of devices'),
     ('', END, qemu_args('-numa', 'cpu,node-id=0'),
      "-numa cpu,node-id=0: give a node's CPUs as <cell cpus=''>"),
     ('', END, qemu_args('-numa', 'node,cpus=0'),
@@ -396,11 +396,11 @@ ROWS = (
     ('an SMMU that libvirt completed is as written', '--qemu-version 11.1', '', '',
      "accel='on'/>", "accel='on' ats='auto'/>", "accel='on' ats='auto'/>"),
     ('libvirt without an accelerated SMMU', '--qemu-version 11.1 --libvirt 12.1',
-     '', '', '', '', "iommufd='yes'/>", 'no SMMU is written, so that the guest has '
-     'no ATS: libvirt before 12.8 has no accelerated SMMU', '!pciBus'),
+     '', '', '', '', "iommufd='yes'/>", 'no SMMU is written, so that the guest '
+     'has no ATS: libvirt before 12.8 has no accelerated SMMU', '!pciBus'),
     ('libvirt without IOMMUFD', '--qemu-version 11.1 --libvirt 12.0', '', '', '',
-     '', 'neither IOMMUFD nor an SMMU is written, so that the guest has no ATS: '
-     'libvirt before 12.1 has no IOMMUFD'),
+     '', 'neither IOMMUFD nor an SMMU is written, so that the guest has no '
+     'ATS: libvirt before 12.1 has no IOMMUFD'),
     ('--no-smmu', '--qemu-version 11.1 --no-smmu', '', '', '', '',
      "iommufd='yes'/>", '!<iommu'),
     ('--no-iommufd', '--qemu-version 11.1 --no-iommufd', '', '', '', '',
@@ -625,10 +625,10 @@ V1_ROWS = (
      "id='3' memory='1' unit='GiB'", '--remove', "<cell id='0' cpus='0-3'",
      "<cell id='1' ", "<cell id='3' memory='1' unit='GiB'", "!<cell id='4'",
      'of the nodes that were added 0-2 stay, for node 3 stays'),
-    ('a cell that <memnode> names stays', '<os>', "<numatune><memnode cellid='0' "
-     "mode='strict' nodeset='0'/></numatune><os>", '--remove', "<cell id='0' cpus",
-     "!<cell id='1'", 'of the nodes that were added 0 stay, for <memnode> names '
-     'node 0'),
+    ('a cell that <memnode> names stays', '<os>', "<numatune><memnode "
+     "cellid='0' mode='strict' nodeset='0'/></numatune><os>", '--remove', "<cell id='0' cpus",
+     "!<cell id='1'", 'of the nodes that were added 0 stay, for <memnode> '
+     'names node 0'),
 )
 
 
@@ -648,27 +648,27 @@ def v1_row(old, new, arguments, *messages):
 # name with / makes a loop of links), arguments, and what is said
 AT = f'{DEVICES}/0009:01:00.0'
 FAULTS = (
-    (f'{AT}/numa_node', 'zero', 'show', f"broken/{AT}/numa_node is not understood: "
-     "'zero'"),
-    (f'{NODES}/online', 'foo', 'show', f"broken/{NODES}/online is not understood: "
-     "'foo'"),
-    (f'{NODES}/online', '0-99999999999', 'show', f'broken/{NODES}/online is not '
-     "understood: '0-99999999999'"),
+    (f'{AT}/numa_node', 'zero', 'show', f"broken/{AT}/numa_node is not "
+     "understood: 'zero'"),
+    (f'{NODES}/online', 'foo', 'show', f"broken/{NODES}/online is not "
+     "understood: 'foo'"),
+    (f'{NODES}/online', '0-99999999999', 'show', f'broken/{NODES}/online is '
+     "not understood: '0-99999999999'"),
     (f'{NODES}/has_generic_initiator', 'x', 'show', 'broken/'
      f"{NODES}/has_generic_initiator is not understood: 'x'"),
-    (f'{NODES}/node0/distance', 'ten', 'show', f'broken/{NODES}/node0/distance is '
-     "not understood: 'ten'"),
+    (f'{NODES}/node0/distance', 'ten', 'show', f'broken/{NODES}/node0/distance '
+     "is not understood: 'ten'"),
     (f'{NODES}/node0/distance', '10', 'args 0009:01:00.0',
      f'{NODES}/node0 gives no distance to node 1'),
-    (f'{AT}/resource', '1 2', 'show', f"broken/{AT}/resource is not understood: "
-     "'1 2'"),
+    (f'{AT}/resource', '1 2', 'show', f"broken/{AT}/resource is not "
+     "understood: '1 2'"),
     (f'{AT}/device', 'x', 'show', f"broken/{AT}/device is not understood: 'x'"),
-    ('class/egm/egm4/egm_size', 'x', 'show', 'broken/class/egm/egm4/egm_size is '
-     "not understood: 'x'"),
+    ('class/egm/egm4/egm_size', 'x', 'show', 'broken/class/egm/egm4/egm_size '
+     "is not understood: 'x'"),
     (f'{AT}/vendor', b'\xff', 'show', 'broken has no GPU that is known to have '
      'coherent memory; "qemu-gpu-mem args --gpu-mem SIZE" takes others'),
-    (f'{AT}/class', '/', 'show', '[Errno 40] Too many levels of symbolic links: '
-     f"'broken/{AT}/class'"),
+    (f'{AT}/class', '/', 'show', '[Errno 40] Too many levels of symbolic '
+     f"links: 'broken/{AT}/class'"),
 )
 
 
@@ -691,13 +691,13 @@ def fault(name, content, arguments, message):
 
 ARGUMENTS = (
     ('args --sysfs gh200 gpu0', 'gpu0 is no address: write it as 0009:01:00.0'),
-    ('args --sysfs gh200 0001:01:00.0', '0001:01:00.0: this host has no such PCI '
-     'device; "qemu-gpu-mem show" lists its GPUs'),
-    ('args --sysfs no-gpu 0000:01:00.0', '0000:01:00.0 is not known to be a GPU '
-     'with coherent memory; if it is one, give the size of the memory by '
+    ('args --sysfs gh200 0001:01:00.0', '0001:01:00.0: this host has no such '
+     'PCI device; "qemu-gpu-mem show" lists its GPUs'),
+    ('args --sysfs no-gpu 0000:01:00.0', '0000:01:00.0 is not known to be a '
+     'GPU with coherent memory; if it is one, give the size of the memory by '
      '--gpu-mem'),
-    ('args --sysfs vera 0009:01:00.0', '0009:01:00.0 is a CXL device, which vfio '
-     'passes through only with patches that Linux has not merged'),
+    ('args --sysfs vera 0009:01:00.0', '0009:01:00.0 is a CXL device, which '
+     'vfio passes through only with patches that Linux has not merged'),
     ('args --sysfs gh200 0009:01:00.0 0009:01:00.0',
      'an address is given twice: give each GPU once'),
     ('args --sysfs gh200 --nodes 128 0009:01:00.0', '1 nodes with CPUs and 128 '
@@ -718,12 +718,12 @@ ARGUMENTS = (
 )
 USAGE = (
     ('args --nodes 0 0009:01:00.0', 'argument --nodes: 0: give a number from 1 on'),
-    ('args --host-nodes x 0009:01:00.0', 'argument --host-nodes: x: write it as '
-     '0,1'),
-    ('args --qemu-version x 0009:01:00.0', 'argument --qemu-version: x: write a '
-     'version as 11.3'),
-    ('domain --remove --hostdev ua-a x.xml', '--remove is for all GPUs: leave out '
-     '--hostdev'),
+    ('args --host-nodes x 0009:01:00.0', 'argument --host-nodes: x: write it '
+     'as 0,1'),
+    ('args --qemu-version x 0009:01:00.0', 'argument --qemu-version: x: write '
+     'a version as 11.3'),
+    ('domain --remove --hostdev ua-a x.xml', '--remove is for all GPUs: leave '
+     'out --hostdev'),
     ('domain --in-place', '--in-place needs a FILE'),
 )
 
