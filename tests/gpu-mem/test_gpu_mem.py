@@ -4,8 +4,8 @@
 
 A case is a pair of files in cases/: NAME.args, and NAME.out with the status and
 what is said, without distances.  --update writes the second ones anew.  What
-"domain" makes of an XML file is also given to it again, and taken out again.  What
-is a line or two of a domain has a row here.  Most run in this process.
+"domain" makes of an XML file is also given to it again, and taken out again.
+What is a line or two of a domain has a row here.  Most run in this process.
 """
 
 import argparse
@@ -35,7 +35,7 @@ PROGRAM = os.path.join(TOP, 'contrib', 'gpu-mem', 'qemu-gpu-mem')
 
 
 def program():
-    """The program as a module; other programs' modules have names of its own."""
+    """The program as a module; others have modules with names of its."""
     before, path = {*sys.modules}, list(sys.path)
     loader = importlib.machinery.SourceFileLoader('qemu_gpu_mem', PROGRAM)
     module = importlib.util.module_from_spec(
@@ -88,8 +88,8 @@ def made_of(data, *words):
 def same_text(what, have, want):
     """Of bytes, so that only the lines that differ are shown."""
     same(what, '\n'.join(difflib.unified_diff(
-        want.decode().splitlines(True), have.decode().splitlines(True), 'wanted',
-        'made', n=0)), '')
+        want.decode().splitlines(True), have.decode().splitlines(True),
+        'wanted', 'made', n=0)), '')
 
 
 def read(name):
@@ -163,7 +163,8 @@ def distances(name):
     """All are the host's, as arguments and as siblings."""
     tree = HOSTS[name]
     cards = gpu_addresses(tree)
-    status, made, notes = run('args', '--sysfs', name, '--gpu-mem', '96G', *cards)
+    status, made, notes = run('args', '--sysfs', name, '--gpu-mem', '96G',
+                              *cards)
     same('status', (status, 'no distances' in notes), (0, False))
     wanted = {(src, dst): tree.distance(src, dst) for src in range(tree.total())
               for dst in range(src + 1, tree.total())}
@@ -174,19 +175,77 @@ def distances(name):
                     for node in range(tree.sockets))
     hostdevs = ''.join(
         "<hostdev type='pci'><source><address domain='0x{}' bus='0x{}' "
-        "slot='0x{}' function='0x{}'/></source></hostdev>".format(*re.split('[:.]', card))
-        for card in cards)
+        "slot='0x{}' function='0x{}'/></source></hostdev>".format(
+            *re.split('[:.]', card)) for card in cards)
     made = made_of(f'''<domain><features><acpi/></features>
         <cpu><numa>{cells}</numa></cpu>
         <devices>{hostdevs}</devices></domain>'''.encode(), '--sysfs', name,
         '--gpu-mem', '96G').decode()
     found = {}
-    for cell, inner in re.findall(r"(?s)<cell id='(\d+)'(?:[^/>]*/>|(.*?)</cell>)",
-                                  made):
+    for cell, inner in re.findall(
+            r"(?s)<cell id='(\d+)'(?:[^/>]*/>|(.*?)</cell>)", made):
         found.update({(int(other), int(cell)): int(value) for other, value in
                       re.findall(r"<sibling id='(\d+)' value='(\d+)'", inner)})
     same('siblings', found, {pair: value for pair, value in wanted.items()
                              if value != 20})
+
+
+# --- what others take for the contract of a Grace guest -------------------
+
+# The shapes of kata's runtime-rs ARCHITECTURE.md: the nodes with CPUs, for each
+# host bridge its node and its GPUs, and the size of each socket's EGM in MiB.
+# Shape 4 is shape 2 with a network card, which is for the user to add.
+#
+# What differs from kata has a reason:
+# - the object stands for 8 acpi-generic-initiator, and for acpi-egm-memory
+# - pasid=on is of NVIDIA's fork; ssidsize=20 is QEMU's own
+# - ports reserve what Linux 6.1 wants of them, and the window holds that: 8T
+#   for four GB200, where kata has 4T
+# - cmdqv is not given, for QEMU 11.1 finds it out; memory in huge pages is for
+#   the user to give
+# - buses are numbered from 128 on, so that other bridges may come before them
+# KubeVirt's domain is cases/domain-kubevirt: its initiators (<acpi>), window and
+# places are kept, and the object, the SMMU's ssidsize and oas are as VEP-199 has
+# them.
+KATA = {
+    'kata-1': (1, [(0, ['0008'])], None),
+    'kata-2': (1, [(0, ['0008']), (0, ['0009']), (0, ['0010']), (0, ['0011'])],
+               None),
+    'kata-3': (1, [(0, ['0008', '0009']), (0, ['0010', '0011'])], None),
+    'kata-5': (1, [(0, ['0008'])], None),
+    'kata-6': (4, [(0, ['0008']), (1, ['0009']), (2, ['0010']), (3, ['0011'])],
+               56896),
+    'kata-7': (2, [(0, ['0008', '0009']), (1, ['0010', '0011'])], 56896),
+}
+
+
+def kata(name, cpu_nodes, bridges, egm):
+    """A bridge for each SMMU, near its node, with a port for each GPU."""
+    args = run(*words_of(name))[1].decode()
+    found = []
+    for pxb, node in re.findall(r'-device pxb-pcie,id=(.*?),.*numa_node=(.*)',
+                                args):
+        same('SMMUs', len(re.findall(
+            f'-device arm-smmuv3,.*primary-bus={pxb},accel=on' + (
+                '$' if name == 'kata-5' else ',ats=on,ril=off,oas=48,'), args,
+            re.MULTILINE)), 1)
+        ports = re.findall(f'-device pcie-root-port,id=(.*),bus={pxb},.*'
+                           'io-reserve=0', args)
+        found.append((int(node), [
+            host for port in ports for host in re.findall(
+                f'-device vfio-pci-nohotplug,host=(....):06:00.0,bus={port},'
+                'rombar=0,id=.*,iommufd=gpu-iommufd', args)]))
+    same('bridges', found, bridges)
+    same('IOMMUFD', args.count('-object iommufd,'), 1)
+    count = sum(len(gpus) for _, gpus in bridges)
+    same('nodes', re.findall(r'nodeset=(\d+)-(\d+)', args), [
+        (str(cpu_nodes + 8 * gpu), str(cpu_nodes + 8 * gpu + 7))
+        for gpu in range(count)])
+    if egm:
+        same('EGM', re.findall(r'mem-path=/dev/egm(\d),size=(\d+)M', args),
+             [(str(4 + node), str(egm)) for node in range(cpu_nodes)])
+        same('nodes of EGM', re.findall(r'egm-node=(\d)', args), [
+            str(node) for node, gpus in bridges for _ in gpus])
 
 
 # --- rows: what is wrong in a domain --------------------------------------
@@ -207,7 +266,8 @@ def qemu_args(*words):
 WRONG = (
     ('', END, '', 'this is no XML: no element found: line 19, column 0'),
     ('', '<', '\0<', 'this is no XML in UTF-8'),
-    ('', "<domain type='kvm'>", "<?xml version='1.0' encoding='foo'?>\n<domain>",
+    ('', "<domain type='kvm'>",
+     "<?xml version='1.0' encoding='foo'?>\n<domain>",
      'this is no XML: unknown encoding: foo'),
     ('', "<domain type='kvm'>",
      "<!DOCTYPE domain [<!ENTITY e '<a/>'>]><domain type='kvm'>&e;",
@@ -279,7 +339,8 @@ WRONG = (
         f"<controller type='pci' index='{bus}'><target busNr='{bus}'/>"
         '</controller>' for bus in range(128, 254, 8)),
      'no bus number is left for a GPU: choose fewer by --hostdev'),
-    ('', '</name>', '</name><metadata><added xmlns="urn:qemu-gpu-mem">{}</added>'
+    ('', '</name>',
+     '</name><metadata><added xmlns="urn:qemu-gpu-mem">{}</added>'
      '</metadata>', 'what is recorded in <metadata> was changed: take '
      '<gpu-mem:added> out, and what it is about'),
     ('--remove', HOSTDEV, "<alias name='ua-gpu-mem-gpu0'/>",
@@ -309,7 +370,8 @@ GPU = r"(?s)<cpu[^>]*>(.*?)(<hostdev.*?)0x0009(.*?)<rom bar='off'/>(.*</hostdev>
 # What is to be so, further arguments, a pattern in domain-plain.xml and what is
 # there instead, the same for what is made of that, and part of what is said then
 ROWS = (
-    ('without a GPU all is taken out', '', '', '', '(?s)<hostdev.*</hostdev>', '',
+    ('without a GPU all is taken out', '', '', '', '(?s)<hostdev.*</hostdev>',
+     '',
      'the domain has no GPU any more: what was added for GPUs is taken out\n'
      "<domain type='kvm'>\n  <name>"),
     ('a pair has two distances: all are given for both directions',
@@ -338,7 +400,8 @@ ROWS = (
      CELLS % ('/>', "/><cell id='2' memory='0'/>") + r'\1' + ''.join(
          rf"\g<2>{at}\3<acpi nodeset='2'/>\4" for at in ('0x0009', '0x0019')),
      '', '', "0019:01:00.0 has nodes that have CPUs, or are another GPU's"),
-    ('the first child with a line shows the indent', '', r'\n  <name>', '<name>',
+    ('the first child with a line shows the indent', '', r'\n  <name>',
+     '<name>',
      '', '', f"\n  <qemu:override xmlns:qemu='{QEMU}'>\n    <qemu:device"),
     ('a comment stays with what it is about', '', CPU,
      CELLS % ('/>', '/> <!-- the second -->'), '', '',
@@ -350,7 +413,8 @@ ROWS = (
      '<os>', '', '', "<sibling id='0' value='120'/>"),
     ('the vCPUs are on one node', '', '<vcpu>', "<vcpu cpuset='72-80'>", '', '',
      "near the host's node 0: none of the guest's nodes with CPUs stands for"),
-    ('a pin to two nodes says nothing', '', '<vcpu>', "<vcpu cpuset='71-72'>", '',
+    ('a pin to two nodes says nothing', '', '<vcpu>', "<vcpu cpuset='71-72'>",
+     '',
      '', "node 0 is taken for the host's 0:"),
     ('a pin with an exception says nothing', '', '<vcpu>',
      "<vcpu cpuset='72-143,^80'>", '', '', "node 0 is taken for the host's 0:"),
@@ -361,9 +425,11 @@ ROWS = (
     ('what is written to the only cell stays', '', '', '',
      "memory='16'", "memory='16' memAccess='shared'",
      'from now on: cell 0', "memAccess='shared' unit='GiB'/>"),
-    ('the only cell follows the memory', '', '', '', r"(?<=<memory unit='GiB'>)16",
+    ('the only cell follows the memory', '', '', '',
+     r"(?<=<memory unit='GiB'>)16",
      '32', "<cell id='0' cpus='0-3' memory='33554432' unit='KiB'/>"),
-    ('it is less the memory devices', '', '', '', "16</memory>(?s:(.*))</devices>",
+    ('it is less the memory devices', '', '', '',
+     "16</memory>(?s:(.*))</devices>",
      r"18</memory>\1<memory model='dimm'><target><size unit='GiB'>2</size></target>"
      '</memory></devices>', "<cell id='0' cpus='0-3' memory='16'"),
     ('a cell of the user above stays, and so does that below', '', CPU, TWO,
@@ -385,20 +451,25 @@ ROWS = (
     ('what is taken out by hand is added again', '', '', '',
      r"\n *<qemu:arg value='-object'/>\n.*", '', "devid=ua-gpu-mem-gpu0"),
     # IOMMUFD and the SMMU
-    ('an attribute is added to the user\'s driver', '--qemu-version 10.0', '', '',
+    ('an attribute is added to the user\'s driver', '--qemu-version 10.0', '',
+     '',
      '', '', "<driver model='nvgrace_gpu_vfio_pci' iommufd='yes'/>"),
-    ('no driver of the user\'s', '--qemu-version 10.0', '<driver.*\n', '', '', '',
+    ('no driver of the user\'s', '--qemu-version 10.0', '<driver.*\n', '', '',
+     '',
      "<driver iommufd='yes'/>"),
     ('an SMMU, all by itself', '--qemu-version 11.1', '', '', '', '',
      "<driver pciBus='1' accel='on'/>"),
     ('an SMMU with what it takes', '--qemu-version 11.0', '', '', '', '',
      "<driver pciBus='1' accel='on' ats='on' ril='off' oas='48' ssidsize='20'/>"),
-    ('an SMMU that libvirt completed is as written', '--qemu-version 11.1', '', '',
+    ('an SMMU that libvirt completed is as written', '--qemu-version 11.1', '',
+     '',
      "accel='on'/>", "accel='on' ats='auto'/>", "accel='on' ats='auto'/>"),
-    ('libvirt without an accelerated SMMU', '--qemu-version 11.1 --libvirt 12.1',
+    ('libvirt without an accelerated SMMU',
+     '--qemu-version 11.1 --libvirt 12.1',
      '', '', '', '', "iommufd='yes'/>", 'no SMMU is written, so that the guest '
      'has no ATS: libvirt before 12.8 has no accelerated SMMU', '!pciBus'),
-    ('libvirt without IOMMUFD', '--qemu-version 11.1 --libvirt 12.0', '', '', '',
+    ('libvirt without IOMMUFD', '--qemu-version 11.1 --libvirt 12.0', '', '',
+     '',
      '', 'neither IOMMUFD nor an SMMU is written, so that the guest has no '
      'ATS: libvirt before 12.1 has no IOMMUFD'),
     ('--no-smmu', '--qemu-version 11.1 --no-smmu', '', '', '', '',
@@ -410,7 +481,8 @@ ROWS = (
     ('a plain <iommu> is named', '--qemu-version 11.1', '</devices>',
      "<iommu model='smmuv3'/></devices>", '', '',
      "the domain has <iommu model='smmuv3'/> for the whole machine", '!pciBus'),
-    ('a bridge\'s <iommu> of the user stays', '--qemu-version 11.1', '</devices>',
+    ('a bridge\'s <iommu> of the user stays', '--qemu-version 11.1',
+     '</devices>',
      "<iommu model='smmuv3'><driver pciBus='1' accel='off'/></iommu></devices>",
      '', '', "<driver pciBus='1' accel='off'/>", "!accel='on'"),
     ('IOMMUFD that the user switched off', '--qemu-version 11.1', "vfio_pci'/>",
@@ -434,7 +506,8 @@ ROWS = (
     ('a GPU that was placed is not moved again', '--place', '', '', '', '',
      "<address type='pci' bus='0x02' slot='0x00'/>"),
     # The window
-    ('a small window that is enough is no matter', '', "<controller|(?=<hostdev)",
+    ('a small window that is enough is no matter', '',
+     "<controller|(?=<hostdev)",
      "<controller type='pci' index='0' model='pcie-root'><pcihole64 unit='GiB'>"
      '1024</pcihole64></controller>', '', '', '!window'),
     ('one that is too small is', '', "(?=<hostdev)",
@@ -540,7 +613,8 @@ def fewer_nodes():
     data, host = read('domain-plain.xml'), ('--sysfs', 'gb200')
     eight = made_of(data, *host).decode()
     one = made_of(eight.encode(), *host, '--nodes', '1').decode()
-    same('fewer', short(one), short(made_of(data, *host, '--nodes', '1').decode()))
+    same('fewer', short(one),
+         short(made_of(data, *host, '--nodes', '1').decode()))
     same('more', short(made_of(one.encode(), *host, '--nodes', '8').decode()),
          short(eight))
 
@@ -603,17 +677,21 @@ def version_1(text):
 
 
 def v1_domain():
-    return version_1(made_of(read('domain-plain.xml'), '--sysfs', 'gh200').decode())
+    return version_1(made_of(read('domain-plain.xml'), '--sysfs',
+    'gh200').decode())
 
 
-# A domain of version 1: what is changed by hand, arguments, and what is then there
+# A domain of version 1: what is changed by hand, arguments, what is then there
 V1_ROWS = (
-    ('a memory device does not make the cell grow', '16</memory>(?s:(.*))</devices>',
+    ('a memory device does not make the cell grow',
+     '16</memory>(?s:(.*))</devices>',
      r"18</memory>\1<memory model='dimm'><target><size unit='GiB'>2</size></target>"
      '</memory></devices>', '--sysfs gh200', "<cell id='0' cpus='0-3' "
      "memory='16' unit='GiB'/>"),
-    ('the user\'s own object is not doubled', 'id=ua-gpu-mem-mem0,(.*)nodeset=1-8',
-     r'id=mine,\1nodeset=1-8,generic-initiator=off', '--sysfs gh200', 'id=mine,',
+    ('the user\'s own object is not doubled',
+     'id=ua-gpu-mem-mem0,(.*)nodeset=1-8',
+     r'id=mine,\1nodeset=1-8,generic-initiator=off', '--sysfs gh200',
+     'id=mine,',
      '!ua-gpu-mem-mem0', '!no <hostdev> has'),
     ('the user\'s cell stays', "cpus='0-3' memory='16'",
      "cpus='0-1' memory='12'", '--sysfs gh200',
@@ -626,7 +704,8 @@ V1_ROWS = (
      "<cell id='1' ", "<cell id='3' memory='1' unit='GiB'", "!<cell id='4'",
      'of the nodes that were added 0-2 stay, for node 3 stays'),
     ('a cell that <memnode> names stays', '<os>', "<numatune><memnode "
-     "cellid='0' mode='strict' nodeset='0'/></numatune><os>", '--remove', "<cell id='0' cpus",
+     "cellid='0' mode='strict' nodeset='0'/></numatune><os>", '--remove',
+     "<cell id='0' cpus",
      "!<cell id='1'", 'of the nodes that were added 0 stay, for <memnode> '
      'names node 0'),
 )
@@ -717,7 +796,8 @@ ARGUMENTS = (
      '--qemu-version instead'),
 )
 USAGE = (
-    ('args --nodes 0 0009:01:00.0', 'argument --nodes: 0: give a number from 1 on'),
+    ('args --nodes 0 0009:01:00.0',
+     'argument --nodes: 0: give a number from 1 on'),
     ('args --host-nodes x 0009:01:00.0', 'argument --host-nodes: x: write it '
      'as 0,1'),
     ('args --qemu-version x 0009:01:00.0', 'argument --qemu-version: x: write '
@@ -729,7 +809,8 @@ USAGE = (
 
 
 def says(words, message):
-    same('what is said', run(*words.split()), (1, b'', f'qemu-gpu-mem: {message}\n'))
+    same('what is said', run(*words.split()),
+         (1, b'', f'qemu-gpu-mem: {message}\n'))
 
 
 def usage(words, message):
@@ -775,7 +856,8 @@ def bomb():
     start = time.monotonic()
     status, made, said_ = run('domain', '--sysfs', 'gh200', data=(
         f'<!DOCTYPE d [<!ENTITY a "xxxxxxxxxx">{entities}]>' +
-        read('domain-plain.xml').decode().replace('<name>', '<name>&j;')).encode())
+        read('domain-plain.xml').decode().replace('<name>',
+        '<name>&j;')).encode())
     same('what is said', (status, made, 'amplification' in said_ or said_),
          (1, b'', True))
     if time.monotonic() - start > 20:
@@ -864,7 +946,7 @@ def interrupted():
 
 
 def in_place():
-    """--in-place writes the file itself, whole, through a link, with its mode"""
+    """--in-place writes the file itself, whole, through a link"""
     shutil.copy(PLAIN, 'place.xml')
     os.chmod('place.xml', 0o640)
     if not os.path.islink('link.xml'):
@@ -903,8 +985,8 @@ def oldest_python():
          (0, made_of(read('domain-plain.xml'), '--sysfs', 'gh200').decode()))
 
 
-# What "-device NAME,help" prints, as far as it matters: the properties are those of
-# the sources of QEMU 10.0, 11.0 and 11.1; the programs are made up
+# What "-device NAME,help" prints, as far as it matters: the properties are those
+# of the sources of QEMU 10.0, 11.0 and 11.1; the programs are made up
 HELP = {
     '10.0': ({'vfio-pci': 'iommufd=<link<iommufd>>'}, (True, False, False)),
     '11.0': ({'vfio-pci': 'iommufd=<link<iommufd>>',
@@ -953,7 +1035,7 @@ def asks_virsh():
 # --- QEMU itself ----------------------------------------------------------
 
 def starts(name, qemu):
-    """With stand-ins for the GPUs, files for EGM, and neither SMMU nor IOMMUFD."""
+    """With stand-ins for GPUs, files for EGM, neither SMMU nor IOMMUFD."""
     command, *words = words_of(name)
     status, made, notes = run(command, '--json', '--no-iommufd', *[
         word for word in words if word != '--json'])
@@ -984,7 +1066,8 @@ def starts(name, qemu):
                 rf'gpu-mem-testdev,memdev=hbm{number}\1', one)
     done = subprocess.run(
         [qemu, '-accel', 'tcg', '-cpu', 'max', '-nodefaults', '-display', 'none',
-         '-S', '-monitor', 'stdio', '-smp', f'{first},sockets={first}', *machine,
+         '-S', '-monitor', 'stdio',
+         '-smp', f'{first},sockets={first}', *machine,
          *args], input='info numa\nquit\n', text=True, capture_output=True,
         check=False, timeout=120)
     same('what QEMU says', (done.returncode, done.stderr), (0, ''))
@@ -1011,6 +1094,8 @@ def points(names, qemu):
     for name, tree in HOSTS.items():
         if gpu_addresses(tree) and name not in ('alike', 'own-nodes'):
             yield f'{name}: the distances are the host\'s', distances, name
+    for name, words in KATA.items():
+        yield f'{name}: as kata has it', kata, name, *words
     for name in HOSTS:
         if name != 'no-gpu':
             yield f'{name}: what is saved is shown as the original', saves, name
@@ -1025,7 +1110,8 @@ def points(names, qemu):
     yield ('domain-stored: its record of version 1 is read', old_record,
            'domain-stored', 'gh200', '--libvirt', '12.8')
     yield ('domain-defined: its record of version 1 is read', old_record,
-           'domain-defined', 'gb200', '--nodes', '1', '--hostdev', '0008:01:00.0')
+           'domain-defined', 'gb200', '--nodes', '1', '--hostdev',
+           '0008:01:00.0')
     for words in FAULTS:
         yield f'{words[0]}: {words[3]}', fault, *words
     for words in ARGUMENTS:
