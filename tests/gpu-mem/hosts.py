@@ -47,6 +47,7 @@ class Tree:
     within: int = 11
     among: int = 40
     nodes: int = 8                  # of each GPU
+    first: tuple = ()               # node of each GPU, if they have not as many
     files: dict = dataclasses.field(default_factory=dict)
     links: dict = dataclasses.field(default_factory=dict)
 
@@ -57,11 +58,16 @@ class Tree:
             return 10
         if high < self.sockets:
             return self.cpus
-        gpu = (high - self.sockets) // self.nodes
+        gpu = self.gpu(high)
         if low < self.sockets:
             return self.near if gpu // self.gpus == low else self.far
-        return (self.within if gpu == (low - self.sockets) // self.nodes
-                else self.among)
+        return self.within if gpu == self.gpu(low) else self.among
+
+    def gpu(self, node):
+        """The number of the one that has it."""
+        if self.first:
+            return sum(node >= first for first in self.first) - 1
+        return (node - self.sockets) // self.nodes
 
     def total(self):
         return self.sockets * (1 + self.gpus * self.nodes)
@@ -214,11 +220,12 @@ HOSTS = {
             Card(f'0009:01:00.{n}', '0x2342', 0, 0, 'vfio-pci',
                  links={'physfn': '../0009:01:00.0'}) for n in range(1, 8))],
         within=255, files=IOMMUFD),
-    'nic': Tree('made up: a GH200 and a network card',
+    'nic': Tree('made up: a GH200 and a network card, which is an initiator too',
                 [*gpus(['0009:01:00.0'], '0x2342'),
                  Card('0000:03:00.0', '0x1021', 0, 1, 'mlx5_core',
                       vendor='0x15b3', kind='0x020000')],
-                within=255, files=IOMMUFD),
+                within=255, files={**IOMMUFD,
+                                   f'{NODES}/has_generic_initiator': '0-8'}),
     'own-nodes': Tree(
         'made up: a GB200 tray whose firmware gives each GPU a node of its own',
         [Card(address, '0x2941', node, index) for index, (address, node) in
@@ -228,14 +235,25 @@ HOSTS = {
         'made up: two GPUs near one node, all nodes of which are alike',
         gpus(TRAY[:2], '0x2342', 2), gpus=2, within=255, among=255,
         files=IOMMUFD),
+    'alike-own': Tree(
+        'made up: the same, and each GPU has a node of its own',
+        [Card(address, '0x2342', node, number) for number, (address, node) in
+         enumerate(zip(TRAY, (1, 9)))], gpus=2, within=255, among=255,
+        files=IOMMUFD),
+    'uneven': Tree(
+        'made up: two GPUs near one node, that have not as many nodes',
+        gpus(TRAY[:2], '0x2941', 2), gpus=2, first=(1, 7), files=IOMMUFD),
+    'one-of-two': Tree(
+        'made up: a GPU near a node with the nodes of two',
+        gpus(TRAY[:1], '0x2941'), gpus=2, files=IOMMUFD),
     'old-kernel': Tree(
         'made up: two GPUs whose driver is not bound, on a kernel that shows '
         'neither group nor SMMU before that',
         gpus(TRAY[:2], '0x2941', 2, smmu='', driver='', group=False), gpus=2),
     'other-members': Tree(
         'made up: GPUs of NVIDIA\'s ranges that nvgrace-gpu does not name, and '
-        'one with a BAR 2 of 128 GiB',
-        [Card('0009:01:00.0', '0x2940', 0, 0, bars={0: 64 * MIB, 2: 128 * GIB}),
+        'one with a BAR 2 of 64 GiB',
+        [Card('0009:01:00.0', '0x2940', 0, 0, bars={0: 64 * MIB, 2: 64 * GIB}),
          Card('0019:01:00.0', '0x31a1', 0, 1)], gpus=2, files=IOMMUFD),
     'vera': Tree('made up: a Vera Rubin',
                  [Card('0009:01:00.0', '0x3041', 0, 0, 'vfio-pci')]),

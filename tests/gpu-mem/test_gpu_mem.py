@@ -153,6 +153,10 @@ def _as_on_windows(text):
 
 # --- distances ------------------------------------------------------------
 
+# Their GPUs' nodes are not known, or not in the order of addresses
+HOSTS_WITHOUT = {'alike', 'alike-own', 'uneven', 'own-nodes', 'one-of-two'}
+
+
 def gpu_addresses(tree):
     return [card.address for card in tree.cards
             if 'physfn' not in card.links and re.match(
@@ -188,6 +192,14 @@ def distances(name):
                       re.findall(r"<sibling id='(\d+)' value='(\d+)'", inner)})
     same('siblings', found, {pair: value for pair, value in wanted.items()
                              if value != 20})
+
+
+def same_node():
+    """two nodes that stand for one of the host's are as near as can be"""
+    made = run('args', '--sysfs', 'gh200', '--nodes', '1', '--host-nodes', '0,0',
+               '0009:01:00.0')[1].decode()
+    same('distances', re.findall('src=(.),dst=(.),val=(.*)', made),
+         [('0', '1', '11'), ('0', '2', '80'), ('1', '2', '80')])
 
 
 # --- what others take for the contract of a Grace guest -------------------
@@ -343,6 +355,9 @@ WRONG = (
      '</name><metadata><added xmlns="urn:qemu-gpu-mem">{}</added>'
      '</metadata>', 'what is recorded in <metadata> was changed: take '
      '<gpu-mem:added> out, and what it is about'),
+    ('', '</name>', '</name><metadata><added xmlns="urn:qemu-gpu-mem">{"options":'
+     '{"nodes":"8"},"written":{}}</added></metadata>', 'what is recorded in '
+     '<metadata> was changed: take <gpu-mem:added> out, and what it is about'),
     ('--remove', HOSTDEV, "<alias name='ua-gpu-mem-gpu0'/>",
      '<gpu-mem:added> is no longer in <metadata>: take out by hand what has a '
      'name with ua-gpu-mem-, and the nodes of GPUs'),
@@ -463,7 +478,7 @@ ROWS = (
      "<driver pciBus='1' accel='on' ats='on' ril='off' oas='48' ssidsize='20'/>"),
     ('an SMMU that libvirt completed is as written', '--qemu-version 11.1', '',
      '',
-     "accel='on'/>", "accel='on' ats='auto'/>", "accel='on' ats='auto'/>"),
+     "accel='on'/>", "accel='on' ats='auto'/>", "accel='on' ats='auto'/>", '!from now on'),
     ('libvirt without an accelerated SMMU',
      '--qemu-version 11.1 --libvirt 12.1',
      '', '', '', '', "iommufd='yes'/>", 'no SMMU is written, so that the guest '
@@ -594,7 +609,9 @@ def goes():
     for address, cells in (('0x0008', 6), ('0x0019', 5)):
         text = re.sub(rf'(?s)<hostdev(?:(?!</hostdev).)*{address}.*?</hostdev>',
                       '', made)
-        left = made_of(text.encode(), *host).decode()
+        _, left, notes = run('domain', *host, data=text.encode())
+        left = left.decode()
+        same('what is said', 'no <hostdev>' in notes, False)
         same(f'cells without {address}', left.count('<cell '), cells)
         same('objects, ports, bridges', [short(left).count(word) for word in (
             'nvidia-gpu-mem-acpi', 'ua-gpu-mem-port', "'pcie-expander-bus'")],
@@ -606,6 +623,19 @@ def goes():
         1).encode(), *host), *host).decode()
     same('nodes', sorted(re.findall(r'nodeset=(\S+)\'', short(again))),
          ['2-2', '3-3', '5-5'])
+
+
+def in_use():
+    """what the user has put on a bridge keeps it, and so does a window its root"""
+    made = made_of(read('domain-plain.xml'), '--sysfs', 'gb200').decode()
+    text = changed(made, '</devices>', "<controller type='pci' index='9' "
+                   "model='pcie-root-port'><address type='pci' bus='0x01' "
+                   "slot='0x05'/></controller></devices>")
+    text = changed(text, '>2147483648<', '>4294967296<')
+    left = made_of(text.encode(), '--remove').decode()
+    same('left', [left.count(word) for word in (
+        'gpu-mem-pxb', 'gpu-mem-port', "'pcie-root'", 'pcihole64', '<cell')],
+         [1, 0, 1, 2, 0])
 
 
 def fewer_nodes():
@@ -1092,7 +1122,7 @@ def points(names, qemu):
         if re.match('args-(?!egm)|kata', name):
             yield f'{name}: QEMU starts with it', starts, name, qemu
     for name, tree in HOSTS.items():
-        if gpu_addresses(tree) and name not in ('alike', 'own-nodes'):
+        if gpu_addresses(tree) and name not in HOSTS_WITHOUT:
             yield f'{name}: the distances are the host\'s', distances, name
     for name, words in KATA.items():
         yield f'{name}: as kata has it', kata, name, *words
@@ -1120,7 +1150,7 @@ def points(names, qemu):
         yield f'{words[0]}: {words[1]}', usage, *words
     for name in HELP:
         yield f'QEMU {name} is asked what it can', asks, name
-    for check in (later, goes, fewer_nodes, grows, upgraded, moved_back,
+    for check in (same_node, in_use, later, goes, fewer_nodes, grows, upgraded, moved_back,
                   five_digits, sizes, long_text, bomb, deep, full_disk,
                   closed_pipe, closed, interrupted, in_place, oldest_python,
                   asks_virsh):
