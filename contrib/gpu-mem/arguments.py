@@ -34,10 +34,15 @@ def _gpu(number, place, chassis, iommufd, options):
                       f'nodeset={place.nodes[0]}-{place.nodes[-1]}{options}')
 
 
+def exact(size):
+    """A size as QEMU takes it."""
+    return f'{size // MIB}M' if not size % MIB else f'{size}B'
+
+
 def _egm(nodes):
     for node, egm in nodes.items():
         yield '-object', (f'memory-backend-file,id=gpu-egm{node},'
-                          f'mem-path=/dev/{egm.name},size={egm.size // MIB}M,'
+                          f'mem-path=/dev/{egm.name},size={exact(egm.size)},'
                           'share=on,prealloc=on')
         yield '-numa', f'node,nodeid={node},memdev=gpu-egm{node}'
 

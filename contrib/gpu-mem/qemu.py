@@ -37,7 +37,7 @@ def of_version(version):
 
 
 def ask(program):
-    def has(device, name):
+    def properties(device):
         try:
             done = subprocess.run(
                 [program, '-device', f'{device},help'], text=True, check=False,
@@ -45,10 +45,11 @@ def ask(program):
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Mistake(f'{program} does not say what it can: {error}; give '
                           '--qemu-version instead') from None
-        return bool(re.search(rf'(?m)^\s+{name}=', done.stdout))
+        return re.findall(r'(?m)^\s+([\w-]+)=', done.stdout)
 
-    return Qemu(has('vfio-pci', 'iommufd'), has('arm-smmuv3', 'accel'),
-                has('arm-smmuv3', 'cmdqv'))
+    smmu = properties('arm-smmuv3')
+    return Qemu('iommufd' in properties('vfio-pci'), 'accel' in smmu,
+                'cmdqv' in smmu)
 
 
 @dataclasses.dataclass(frozen=True)
