@@ -3,7 +3,6 @@
 
 import re
 from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 from host import Mistake
 
@@ -18,12 +17,15 @@ RECORD = 'urn:qemu-gpu-mem'
 PREFIXES = {QEMU: 'qemu', RECORD: 'gpu-mem'}    # if the text has no other
 
 
-def _encoded(text, quotes=None):
-    return escape(str(text), quotes or {}).encode('ascii', 'xmlcharrefreplace')
+ENTITIES = str.maketrans({'&': '&amp;', '<': '&lt;', '>': '&gt;'})
+
+
+def _encoded(text):
+    return str(text).translate(ENTITIES).encode('ascii', 'xmlcharrefreplace')
 
 
 def _value(text):
-    return b"'" + _encoded(text, {"'": '&apos;', '\n': '&#10;'}) + b"'"
+    return b"'" + _encoded(text).replace(b"'", b'&apos;') + b"'"
 
 
 class Element:

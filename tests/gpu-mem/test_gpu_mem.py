@@ -1041,6 +1041,38 @@ def asks(name):
          (0, iommufd, accel, cmdqv, cmdqv))
 
 
+def asks_emulator():
+    """an <emulator> is asked if root owns it, but not for another host's tree"""
+    here = sorted(os.listdir(f'/sys/{DEVICES}'))
+    if not here or not os.path.exists('/sys/devices/system/node/has_cpu'):
+        return
+    domain, bus, slot, function = re.split('[:.]', here[0])
+    with open('emulator', 'w') as file:
+        file.write(f'#!/bin/sh\ntouch {os.path.abspath("asked")}\n')
+    os.chmod('emulator', 0o755)
+    text = read('domain-plain.xml').decode().replace(
+        "domain='0x0009' bus='0x01' slot='0x00' function='0x0'",
+        f"domain='0x{domain}' bus='0x{bus}' slot='0x{slot}' "
+        f"function='0x{function}'").replace(
+            '/usr/bin/qemu-system-aarch64-gpu-mem', os.path.abspath('emulator'))
+    owners = (0, 1) if os.geteuid() == 0 else (os.geteuid(),)
+    for owner in owners:
+        os.chown('emulator', owner, -1)
+        status, _, said_ = run('domain', '--libvirt', '12.8', '--gpu-mem', '64G',
+                               '--hostdev', here[0], data=text.encode())
+        same('status', (status, said_ if status else ''), (0, ''))
+        same(f'asked, of {owner}', os.path.exists('asked'), owner == 0)
+        if owner == 0:
+            os.remove('asked')
+    if os.geteuid() == 0:
+        os.chown('emulator', 0, -1)
+    made_of(text.replace(f"domain='0x{domain}' bus='0x{bus}'",
+                         "domain='0x0009' bus='0x01'").encode(),
+            '--sysfs', 'gh200', '--hostdev', f'0009:01:{slot}.{function}',
+            '--gpu-mem', '96G') if (slot, function) == ('00', '0') else None
+    same('asked with --sysfs', os.path.exists('asked'), False)
+
+
 def asks_virsh():
     """the version of libvirt is virsh's, unless the tree is another host's"""
     os.makedirs('bin', exist_ok=True)
@@ -1150,7 +1182,7 @@ def points(names, qemu):
     for check in (same_node, in_use, later, goes, fewer_nodes, grows, upgraded, moved_back,
                   five_digits, sizes, long_text, bomb, deep, full_disk,
                   closed_pipe, closed, interrupted, in_place, oldest_python,
-                  asks_virsh):
+                  asks_emulator, asks_virsh):
         yield check.__doc__, check
 
 
