@@ -433,6 +433,12 @@ ROWS = (
      '', "node 0 is taken for the host's 0:"),
     ('a pin with an exception says nothing', '', '<vcpu>',
      "<vcpu cpuset='72-143,^80'>", '', '', "node 0 is taken for the host's 0:"),
+    ('a bridge is no longer near a node for which none stands', '', '', '',
+     '<os>', "<numatune><memory mode='strict' nodeset='1'/></numatune><os>",
+     "<target busNr='128'/>", '!<node>'),
+    ('a bridge is near a node for which one stands now', '', '<os>',
+     "<numatune><memory mode='strict' nodeset='1'/></numatune><os>",
+     "nodeset='1'", "nodeset='0'", '<node>0</node>'),
     # What is the user's
     ('a larger window of the user stays, and where it is', '', '', '',
      '>2147483648<', '>4294967296<',
@@ -1066,10 +1072,9 @@ def asks_emulator():
             os.remove('asked')
     if os.geteuid() == 0:
         os.chown('emulator', 0, -1)
-    made_of(text.replace(f"domain='0x{domain}' bus='0x{bus}'",
-                         "domain='0x0009' bus='0x01'").encode(),
-            '--sysfs', 'gh200', '--hostdev', f'0009:01:{slot}.{function}',
-            '--gpu-mem', '96G') if (slot, function) == ('00', '0') else None
+    made_of(read('domain-plain.xml').replace(
+        b'/usr/bin/qemu-system-aarch64-gpu-mem',
+        os.path.abspath('emulator').encode()), '--sysfs', 'gh200')
     same('asked with --sysfs', os.path.exists('asked'), False)
 
 
