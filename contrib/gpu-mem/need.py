@@ -13,7 +13,8 @@ import re
 
 from guest import OBJECT, nodes_of
 from host import GIB, Mistake
-from plan import BUSES, FIRST_BUS, Place, check_total, near, plan, shared
+from plan import (
+    BUSES, FIRST_BUS, Place, check_total, near, plan, shared, taken_for)
 from qemu import ask, of_version, shape
 from record import OURS, PAIRS, whole
 
@@ -54,10 +55,9 @@ class Need:
         """PLACE is whether GPUs that have an address are moved."""
         cpu_nodes, assumed = self._guest.host_nodes(self._host)
         if assumed and len(self._host.cpu_nodes()) > 1:
-            self.notes.append(', '.join(
-                f"node {node} is taken for the host's {cpu_nodes[node]}"
-                for node in assumed) +
-                ': <numatune> or <vcpupin> says it if that is wrong')
+            self.notes.append(taken_for(
+                {node: cpu_nodes[node] for node in assumed},
+                '<numatune> or <vcpupin>'))
         ranges = self._ranges(cpu_nodes)
         buses = self._buses(place, cpu_nodes)
         made = plan(self._host, [

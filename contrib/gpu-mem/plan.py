@@ -70,6 +70,13 @@ def near(gpu, cpu_nodes):
                  if stands_for is not None and stands_for == gpu.node), None)
 
 
+def taken_for(nodes, way):
+    """What is said where it is only assumed what a node stands for."""
+    return ', '.join(f"node {node} is taken for the host's {of_host}"
+                     for node, of_host in nodes.items()) + (
+                         f': {way} says it if that is wrong')
+
+
 def bridges(gpus):
     """The numbers of the GPUs' host bridges."""
     return [[*dict.fromkeys(map(shared, gpus))].index(shared(gpu))
