@@ -210,12 +210,6 @@ class Domain:
     def _apply(self, options):
         """OPTIONS are None if nothing is to be recorded."""
         values = {}
-        # What is below something goes before it
-        order = 'address port bridge root'
-        for name in sorted(self._ours - {*self._need},
-                           key=lambda name: order.find(name.split()[0])):
-            if not self._take_out(name):
-                values[name] = self._known.value(name)
         for name, value in self._need.items():
             if name not in self._known:
                 self._writer.add(name, value)
@@ -231,6 +225,12 @@ class Domain:
             moved = f'moved {name.partition(" ")[2]}'
             if name.startswith('address') and moved in self._record.values:
                 values[moved] = self._record.values[moved]
+        # What is below something goes before it
+        order = 'address port bridge root'
+        for name in sorted(self._ours - {*self._need},
+                           key=lambda name: order.find(name.split()[0])):
+            if not self._take_out(name):
+                values[name] = self._known.value(name)
         self._tidy()
         self._write_record(options, values)
 

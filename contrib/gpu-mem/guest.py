@@ -280,10 +280,10 @@ class Guest:
             self.bus_of, self.root.first('devices').children)}
         return (index for index in range(1, 256) if index not in used)
 
-    def free_slot(self, bus):
-        used = {self._address(one)[1] for one in
+    def slots(self, bus):
+        """Those that are in use."""
+        return {self._address(one)[1] for one in
                 self.root.first('devices').children if self.bus_of(one) == bus}
-        return next(slot for slot in itertools.count() if slot not in used)
 
     def free_buses(self, first, step):
         """Numbers of host bridges, each with room for its ports' buses."""
@@ -420,7 +420,8 @@ class Guest:
                     functools.partial(self._write_bridge, target, node))
             elif one.get('model') == 'pcie-root-port' and name:
                 yield f'port {name}', Item(
-                    {'index': index, 'address': self._address(one)}, [one])
+                    {'index': index, 'address': self._address(one)}, [one],
+                    functools.partial(self._write_port, one))
         for one in self.root.all('devices', 'iommu'):
             driver = one.first('driver')
             if bus := driver.get('pciBus'):
@@ -436,6 +437,9 @@ class Guest:
             node.gone = True
         elif value['node'] is not None:
             target.added.append(Element('node', text=value['node']))
+
+    def _write_port(self, port, value):
+        self._write_address(port.first('address'), value['address'])
 
     @staticmethod
     def _address(device):

@@ -33,14 +33,6 @@ def numbers(nodes):
     return ','.join(map(str, nodes))
 
 
-def _take(free, what):
-    try:
-        return next(free)
-    except StopIteration:
-        raise Mistake(f'no {what} is left for a GPU: choose fewer by '
-                      '--hostdev') from None
-
-
 class Need:
     def __init__(self, guest, known, host, chosen, options, version):
         """CHOSEN has each <hostdev>, its GPU, and whether it is asked for."""
@@ -50,6 +42,8 @@ class Need:
         self._in_cells = version >= CELLS_SINCE and not known.users('node')
         self._users_nodes = {*map(int, known.users('cell', 'node'))}
         self._numbers = dict(self._number_all())
+        self._indexes = guest.free_indexes()
+        self._bus_numbers = guest.free_buses(FIRST_BUS, BUSES)
 
     def find(self, place):
         """PLACE is whether GPUs that have an address are moved."""
@@ -68,6 +62,8 @@ class Need:
         controllers, self._need = self._need, {}
         self._add_nodes(made.distances)
         self._add_window(made)
+        if any(name.startswith('bridge') for name in controllers):
+            self._add_root()
         self._need.update(controllers)
         shape_ = self._shape()
         self.notes += [*made.notes, *shape_.notes]
@@ -205,87 +201,92 @@ class Need:
     def _buses(self, place, cpu_nodes):
         """The host bridge of each GPU that is asked for, if it has one.
 
-        What the domain lacks for that is added to the need.
+        What is for us to give it is added to the need.
         """
-        guest, found, behind, new = self._guest, {}, {}, []
+        known, found, behind, ours = self._known, {}, {}, []
         for hostdev, gpu, asked in self._chosen:
-            source = hostdev.source
-            if not asked:
-                continue
-            if hostdev.placed and (
-                    not place or f'address {source}' in self._known.ours):
-                bridge = self._keep_place(hostdev, gpu, cpu_nodes)
-                if bridge:
-                    found[source] = behind[shared(gpu)] = bridge
-            else:
-                new.append((hostdev, gpu))
-        indexes = guest.free_indexes()
-        buses = guest.free_buses(FIRST_BUS, BUSES)
-        slots = {}
-        for hostdev, gpu in new:
-            source, number = hostdev.source, self._numbers[hostdev.source]
-            port = f'port {OURS}port{number}'
-            bridge = f'bridge {OURS}pxb{number}'
-            if hostdev.placed:
-                self._known.move(source)
-            if port in self._known:
-                # It had a place, which was taken out by hand
-                index = self._known.value(port)['index']
-                found[source] = self._keep_bridge(index, gpu, cpu_nodes)
-                self._need[f'address {source}'] = [index, 0, 0]
-                continue
-            if shared(gpu) not in behind:
-                self._add_root()
-                self._need[bridge] = self._known.value(bridge) if (
-                    bridge in self._known) else {
-                        'index': _take(indexes, 'index of a controller'),
-                        'bus': _take(buses, 'bus number'),
-                        'node': near(gpu, cpu_nodes)}
-                behind[shared(gpu)] = self._need[bridge]['index']
-            found[source] = behind[shared(gpu)]
-            slot = slots.get(found[source], guest.free_slot(found[source]))
-            slots[found[source]] = slot + 1
-            self._need[port] = {
-                'index': _take(indexes, 'index of a controller'),
-                'address': [found[source], slot, 0]}
-            self._need[f'address {source}'] = [self._need[port]['index'], 0, 0]
+            address = f'address {hostdev.source}'
+            if asked and hostdev.placed and not place and (
+                    address not in known.ours):
+                self._note_place(hostdev)
+                found[hostdev.source] = self._bridge_above(hostdev.bus)
+                behind.setdefault(shared(gpu), found[hostdev.source])
+            elif asked:
+                if hostdev.placed and address not in known.ours:
+                    known.move(hostdev.source)
+                ours.append((self._name('port', hostdev) not in known,
+                             hostdev, gpu))
+        # Those that have a port come first
+        for _, hostdev, gpu in sorted(ours, key=lambda one: one[0]):
+            port = self._name('port', hostdev)
+            old = known.value(port) if port in known else {}
+            bridge = behind.get(shared(gpu))
+            if bridge is None or port in known.users('port'):
+                bridge = self._bridge_above(old.get('index'))
+            if bridge is None:
+                bridge = self._new_bridge(hostdev)
+            self._keep_bridge(bridge, near(gpu, cpu_nodes))
+            if old.get('address', [None])[0] != bridge:
+                old = {'index': old.get('index') or self._free(
+                    self._indexes, 'index of a controller'),
+                       'address': [bridge, self._slot(bridge), 0]}
+            self._need[port] = old
+            self._need[f'address {hostdev.source}'] = [old['index'], 0, 0]
+            found[hostdev.source] = behind[shared(gpu)] = bridge
         return found
 
-    def _keep_place(self, hostdev, gpu, cpu_nodes):
-        """The host bridge of a GPU that has an address, or None."""
-        guest = self._guest
-        if f'address {hostdev.source}' in self._known.ours:
-            self._need[f'address {hostdev.source}'] = self._known.value(
-                f'address {hostdev.source}')
-        elif hostdev.bus == 0:
+    def _note_place(self, hostdev):
+        if hostdev.bus == 0:
             self.notes.append(
                 f'{hostdev.source} keeps its place on the root bus, where it '
                 'is near no node: --place moves it')
-        elif not guest.has_reserve(hostdev.bus):
+        elif not self._guest.has_reserve(hostdev.bus):
             self.notes.append(
                 f'{hostdev.source} keeps its place in the guest, which has no '
                 'room reserved for its memory (pref64-reserve): --place moves '
                 'it to a port near its node')
-        return self._keep_bridge(hostdev.bus, gpu, cpu_nodes)
 
-    def _keep_bridge(self, bus, gpu, cpu_nodes):
-        """The host bridge above a bus, or None; what is ours is needed."""
-        guest = self._guest
-        for index in (bus, *guest.above(bus)):
-            if index not in guest.controllers:
-                return None
-            one = guest.controllers[index]
-            name = guest.alias(one)
-            if f'port {name}' in self._known.ours:
-                self._need[f'port {name}'] = self._known.value(f'port {name}')
-            if one.get('model') == 'pcie-expander-bus':
-                if f'bridge {name}' in self._known.ours:
-                    self._add_root()
-                    self._need[f'bridge {name}'] = {
-                        **self._known.value(f'bridge {name}'),
-                        'node': near(gpu, cpu_nodes)}
-                return index
-        return None
+    def _bridge_above(self, bus):
+        """The index of the host bridge that a bus is below, or None."""
+        return next((index for index in (bus, *self._guest.above(bus))
+                     if index in self._guest.controllers
+                     and self._guest.controllers[index].get('model')
+                     == 'pcie-expander-bus'), None)
+
+    def _new_bridge(self, hostdev):
+        self._need[self._name('bridge', hostdev)] = {
+            'index': self._free(self._indexes, 'index of a controller'),
+            'bus': self._free(self._bus_numbers, 'bus number'), 'node': None}
+        return self._need[self._name('bridge', hostdev)]['index']
+
+    def _keep_bridge(self, index, node):
+        """One that is ours, or new, is near a node."""
+        bridges = {name: self._known.value(name) for name in self._known.ours
+                   if name.startswith('bridge')}
+        bridges.update((name, value) for name, value in self._need.items()
+                       if name.startswith('bridge'))
+        self._need.update((name, {**value, 'node': node})
+                          for name, value in bridges.items()
+                          if value['index'] == index)
+
+    def _slot(self, bridge):
+        used = {value['address'][1] for name, value in self._need.items()
+                if name.startswith('port') and value['address'][0] == bridge}
+        return next(slot for slot in itertools.count()
+                    if slot not in used | self._guest.slots(bridge))
+
+    @staticmethod
+    def _free(numbers, what):
+        try:
+            return next(numbers)
+        except StopIteration:
+            raise Mistake(f'no {what} is left for a GPU: choose fewer by '
+                          '--hostdev') from None
+
+    def _name(self, kind, hostdev):
+        """Of what is ours, as Guest.items() calls it."""
+        word = {'bridge': 'pxb'}.get(kind, kind)
+        return f'{kind} {OURS}{word}{self._numbers[hostdev.source]}'
 
     def _number_all(self):
         """What the names for each GPU end with: as before, or what is free."""

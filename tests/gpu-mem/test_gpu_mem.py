@@ -677,6 +677,22 @@ def upgraded():
         same('left of it', made_of(made, '--remove'), data)
 
 
+def joined():
+    """GPUs whose SMMU is only known later come to share a host bridge"""
+    data, words = read('domain-shared.xml'), ('--nodes', '1', '--sysfs')
+    apart = made_of(data, *words, 'kata-2')
+    made = made_of(apart, *words, 'kata-3').decode()
+    same('bridges and ports', [
+        (text.count("'pcie-expander-bus'"), text.count("'pcie-root-port'"))
+        for text in (apart.decode(), made)], [(4, 4), (2, 4)])
+    same('ports of each bridge', sorted(re.findall(
+        r"port\d'/>\n *<address type='pci' bus='(0x..)' slot='(0x..)'", made)),
+         [('0x01', '0x00'), ('0x01', '0x01'), ('0x07', '0x00'),
+          ('0x07', '0x01')])
+    same_text('again', made_of(made.encode(), *words, 'kata-3'), made.encode())
+    same_text('left of it', made_of(made.encode(), '--remove'), data)
+
+
 def moved_back():
     """what --place moved is where it was again"""
     text = read('domain-plain.xml').decode().replace(
@@ -1184,7 +1200,7 @@ def points(names, qemu):
         yield f'{words[0]}: {words[1]}', usage, *words
     for name in HELP:
         yield f'QEMU {name} is asked what it can', asks, name
-    for check in (same_node, in_use, later, goes, fewer_nodes, grows, upgraded, moved_back,
+    for check in (same_node, in_use, later, goes, fewer_nodes, grows, upgraded, joined, moved_back,
                   five_digits, sizes, long_text, bomb, deep, full_disk,
                   closed_pipe, closed, interrupted, in_place, oldest_python,
                   asks_emulator, asks_virsh):
