@@ -254,10 +254,14 @@ class Need:
                      == 'pcie-expander-bus'), None)
 
     def _new_bridge(self, hostdev):
-        self._need[self._name('bridge', hostdev)] = {
-            'index': self._free(self._indexes, 'index of a controller'),
-            'bus': self._free(self._bus_numbers, 'bus number'), 'node': None}
-        return self._need[self._name('bridge', hostdev)]['index']
+        name = self._name('bridge', hostdev)
+        if name not in self._known:
+            self._need[name] = {
+                'index': self._free(self._indexes, 'index of a controller'),
+                'bus': self._free(self._bus_numbers, 'bus number'),
+                'node': None}
+            return self._need[name]['index']
+        return self._known.value(name)['index']
 
     def _keep_bridge(self, index, node):
         """One that is ours, or new, is near a node."""

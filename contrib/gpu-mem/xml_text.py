@@ -234,8 +234,6 @@ class Text:
         if element.children:
             # A comment stays with what it is about
             at = COMMENTS.match(self.data, element.children[-1].end).end()
-        elif element.inner == element.inner_end:
-            new += self._indent(element)
         return at, at, new
 
     def _changes(self, found_empty):

@@ -934,7 +934,10 @@ def saves(name):
         tar.extractall(f'saved-{name}')
     words = ['args', '--gpu-mem', '96G', '--qemu-version', '11.0', '--egm',
              *[card.address for card in HOSTS[name].cards[:4]]]
-    for command in (['show'], words):
+    with open('pinned.xml', 'wb') as file:
+        file.write(read('domain-plain.xml').replace(
+            b'<vcpu>', b"<vcpu cpuset='72-80'>"))
+    for command in (['show'], words, ['domain', 'pinned.xml']):
         have, wanted = (run(command[0], '--sysfs', root, *command[1:])
                         for root in (f'saved-{name}', name))
         same('what is said', (have[0], have[1], have[2].replace('saved-', '')),
