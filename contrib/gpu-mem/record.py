@@ -18,8 +18,21 @@ OURS = 'ua-gpu-mem-'        # how our names begin; libvirt keeps those with ua-
 PAIRS = ('sibling', 'dist')     # what is recorded by its value
 
 
-OPTIONS = {'nodes': [int], 'gpu-mem': [int], 'libvirt': [int, int],
-           'qemu-version': [int, int], 'no-iommufd': [bool], 'no-smmu': [bool]}
+def _is_count(value):
+    return type(value) is int and value > 0
+
+
+def _is_version(value):
+    return type(value) is list and [*map(type, value)] == [int, int]
+
+
+def _is_true(value):
+    return value is True
+
+
+OPTIONS = {'nodes': _is_count, 'gpu-mem': _is_count, 'libvirt': _is_version,
+           'qemu-version': _is_version, 'no-iommufd': _is_true,
+           'no-smmu': _is_true}
 
 
 @dataclasses.dataclass
@@ -73,9 +86,7 @@ def read(guest, have):
 
 def _check(options, empty):
     for name, value in options.items():
-        kinds = [type(one) for one in (
-            value if isinstance(value, list) else [value])]
-        if kinds != OPTIONS[name]:
+        if not OPTIONS[name](value):
             raise ValueError
     for name, attributes, text in empty:
         if not isinstance(attributes, dict) or not isinstance(name + text, str):

@@ -220,7 +220,7 @@ HOSTS = {
             Card(f'0009:01:00.{n}', '0x2342', 0, 0, 'vfio-pci',
                  links={'physfn': '../0009:01:00.0'}) for n in range(1, 8))],
         within=255, files=IOMMUFD),
-    'nic': Tree('made up: a GH200 and a network card, which is an initiator too',
+    'nic': Tree('made up: a GH200 and a network card, both of them initiators',
                 [*gpus(['0009:01:00.0'], '0x2342'),
                  Card('0000:03:00.0', '0x1021', 0, 1, 'mlx5_core',
                       vendor='0x15b3', kind='0x020000')],

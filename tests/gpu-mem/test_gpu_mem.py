@@ -497,8 +497,6 @@ ROWS = (
      "iommufd='yes'/>", '!<iommu'),
     ('--no-iommufd', '--qemu-version 11.1 --no-iommufd', '', '', '', '',
      '!iommufd='),
-    ('the option of the last run holds', '--qemu-version 11.1', '', '',
-     '"no-smmu": true', '"no-smmu": false', "<driver pciBus='1' accel='on'/>"),
     ('a plain <iommu> is named', '--qemu-version 11.1', '</devices>',
      "<iommu model='smmuv3'/></devices>", '', '',
      "the domain has <iommu model='smmuv3'/> for the whole machine", '!pciBus'),
@@ -545,11 +543,8 @@ def row(arguments, old, new, old_made, new_made, *messages):
                  *arguments.split()]
     text = changed(read('domain-plain.xml').decode(), old, new)
     if old_made:
-        if 'no-smmu' in old_made:
-            text = made_of(text.encode(), *arguments, '--no-smmu').decode()
-        else:
-            text = made_of(text.encode(), *arguments).decode()
-        text = changed(text, old_made, new_made)
+        text = changed(made_of(text.encode(), *arguments).decode(), old_made,
+                       new_made)
     status, made, notes = run('domain', *arguments, data=text.encode())
     for message in messages:
         if message.startswith('!'):
@@ -653,6 +648,18 @@ def fewer_nodes():
          short(made_of(data, *host, '--nodes', '1').decode()))
     same('more', short(made_of(one.encode(), *host, '--nodes', '8').decode()),
          short(eight))
+
+
+def options_hold():
+    """options of the last run hold, those that are given anew change"""
+    data, host = read('domain-plain.xml'), ('--sysfs', 'gb200')
+    first = made_of(data, *host, '--nodes', '1', '--no-smmu', '--qemu-version',
+                    '11.1', '--gpu-mem', '64G')
+    same_text('again', made_of(first, *host), first)
+    second = made_of(first, *host, '--nodes', '2').decode()
+    same('what is changed', [word in second for word in (
+        'nodeset=1-2', "value='549755813888'", "iommufd='yes'", '<iommu ')],
+         [True, True, True, False])
 
 
 def grows():
@@ -1203,7 +1210,7 @@ def points(names, qemu):
         yield f'{words[0]}: {words[1]}', usage, *words
     for name in HELP:
         yield f'QEMU {name} is asked what it can', asks, name
-    for check in (same_node, in_use, later, goes, fewer_nodes, grows, upgraded, joined, moved_back,
+    for check in (same_node, in_use, later, goes, fewer_nodes, options_hold, grows, upgraded, joined, moved_back,
                   five_digits, sizes, long_text, bomb, deep, full_disk,
                   closed_pipe, closed, interrupted, in_place, oldest_python,
                   asks_emulator, asks_virsh):
