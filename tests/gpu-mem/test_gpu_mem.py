@@ -380,10 +380,12 @@ CELLS = """<cpu><numa>
 DISTANCE = '><distances><sibling id="%d" value="%d"/></distances></cell>'
 TWO = CELLS % ('/>', '/>')
 # From <cpu> on; the <hostdev> is in two parts, around its domain on the host
-GPU = r"(?s)<cpu[^>]*>(.*?)(<hostdev.*?)0x0009(.*?)<rom bar='off'/>(.*</hostdev>)"
+GPU = (r"(?s)<cpu[^>]*>(.*?)(<hostdev.*?)0x0009(.*?)<rom bar='off'/>"
+       '(.*</hostdev>)')
 
 # What is to be so, further arguments, a pattern in domain-plain.xml and what is
-# there instead, the same for what is made of that, and part of what is said then
+# there instead, the same for what is made of that, and parts of what is said
+# then, or with ! of what is not said
 ROWS = (
     ('without a GPU all is taken out', '', '', '', '(?s)<hostdev.*</hostdev>',
      '',
@@ -395,7 +397,8 @@ ROWS = (
      "    <qemu:arg value='-numa'/>\n"
      "    <qemu:arg value='dist,src=2,dst=0,val=80'/>"),
     ('a cell that is not bound stands for a node to which none is', '', CPU,
-     "<numatune><memnode cellid='0' mode='strict' nodeset='1'/></numatune>" + TWO,
+     "<numatune><memnode cellid='0' mode='strict' nodeset='1'/></numatune>"
+     + TWO,
      '', '', '<node>1</node>'),
     ('what is only assumed of a cell is said', '', CPU, TWO, '', '',
      "node 0 is taken for the host's 0, node 1 is taken for the host's 1: "
@@ -405,7 +408,7 @@ ROWS = (
     ('an argument gives a node its CPUs', '', END,
      qemu_args('-numa', 'node,nodeid=0', '-numa', 'node,nodeid=1,cpus=0-3'), '',
      '', '<node>1</node>'),
-    ('an option may begin with two dashes; arguments are named as in the domain',
+    ('an option may begin with two dashes; arguments are named as in it',
      '', END, qemu_args('--numa', 'node,nodeid=0'), '', '',
      "<arg value='node,nodeid=0'/><arg value='-numa'/>"),
     ("a GPU's nodes have no CPUs", '', GPU, TWO + r"\1\g<2>0x0009\3"
@@ -423,8 +426,9 @@ ROWS = (
      " <!-- the second -->\n      <cell id='2'"),
     # Pins
     ('all CPUs are pinned to one node', '', '<os>',
-     "<cputune><vcpupin vcpu='0' cpuset='72'/><vcpupin vcpu='1' cpuset='73-75'/>"
-     "<vcpupin vcpu='2' cpuset='72-143'/><vcpupin vcpu='3' cpuset='75'/></cputune>"
+     "<cputune><vcpupin vcpu='0' cpuset='72'/>"
+     "<vcpupin vcpu='1' cpuset='73-75'/><vcpupin vcpu='2' cpuset='72-143'/>"
+     "<vcpupin vcpu='3' cpuset='75'/></cputune>"
      '<os>', '', '', "<sibling id='0' value='120'/>"),
     ('the vCPUs are on one node', '', '<vcpu>', "<vcpu cpuset='72-80'>", '', '',
      "near the host's node 0: none of the guest's nodes with CPUs stands for"),
@@ -451,7 +455,8 @@ ROWS = (
      '32', "<cell id='0' cpus='0-3' memory='33554432' unit='KiB'/>"),
     ('it is less the memory devices', '', '', '',
      "16</memory>(?s:(.*))</devices>",
-     r"18</memory>\1<memory model='dimm'><target><size unit='GiB'>2</size></target>"
+     r"18</memory>\1<memory model='dimm'><target><size unit='GiB'>2</size>"
+     '</target>'
      '</memory></devices>', "<cell id='0' cpus='0-3' memory='16'"),
     ('a cell of the user above stays, and so does that below', '', CPU, TWO,
      '</numa>', "<cell id='3'/></numa>", "<cell id='3'/>"),
@@ -481,7 +486,8 @@ ROWS = (
     ('an SMMU, all by itself', '--qemu-version 11.1', '', '', '', '',
      "<driver pciBus='1' accel='on'/>"),
     ('an SMMU with what it takes', '--qemu-version 11.0', '', '', '', '',
-     "<driver pciBus='1' accel='on' ats='on' ril='off' oas='48' ssidsize='20'/>"),
+     "<driver pciBus='1' accel='on' ats='on' ril='off' oas='48' "
+     "ssidsize='20'/>"),
     ('an SMMU that libvirt completed is as written', '--qemu-version 11.1', '',
      '',
      "accel='on'/>", "accel='on' ats='auto'/>", "accel='on' ats='auto'/>", '!from now on'),
@@ -517,7 +523,8 @@ ROWS = (
      'no room reserved for its memory (pref64-reserve): --place moves it'),
     ('--place moves it', '--place', HOSTDEV, "<address type='pci' "
      "domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>", '', '',
-     "<address type='pci' domain='0x0000' bus='0x02' slot='0x00' function='0x0'/>",
+     "<address type='pci' domain='0x0000' bus='0x02' slot='0x00' "
+     "function='0x0'/>",
      '!pref64-reserve):'),
     ('a place that is taken out by hand comes again', '', '', '',
      r" *<address type='pci' bus='0x02' slot='0x00'/>\n", '',
@@ -744,7 +751,8 @@ def v1_domain():
 V1_ROWS = (
     ('a memory device does not make the cell grow',
      '16</memory>(?s:(.*))</devices>',
-     r"18</memory>\1<memory model='dimm'><target><size unit='GiB'>2</size></target>"
+     r"18</memory>\1<memory model='dimm'><target><size unit='GiB'>2</size>"
+     '</target>'
      '</memory></devices>', '--sysfs gh200', "<cell id='0' cpus='0-3' "
      "memory='16' unit='GiB'/>"),
     ('the user\'s own object is not doubled',
@@ -1044,8 +1052,8 @@ def oldest_python():
              run(*words)[:2])
 
 
-# What "-device NAME,help" prints, as far as it matters: the properties are those
-# of the sources of QEMU 10.0, 11.0 and 11.1; the programs are made up
+# What "-device NAME,help" prints, as far as it matters: the properties are
+# those of the sources of QEMU 10.0, 11.0 and 11.1; the programs are made up
 HELP = {
     '10.0': ({'vfio-pci': 'iommufd=<link<iommufd>>'}, (True, False, False)),
     '11.0': ({'vfio-pci': 'iommufd=<link<iommufd>>',
@@ -1155,8 +1163,8 @@ def starts(name, qemu):
                 '^vfio-pci-nohotplug,host=[^,]*(.*),rombar=0',
                 rf'gpu-mem-testdev,memdev=hbm{number}\1', one)
     done = subprocess.run(
-        [qemu, '-accel', 'tcg', '-cpu', 'max', '-nodefaults', '-display', 'none',
-         '-S', '-monitor', 'stdio',
+        [qemu, '-accel', 'tcg', '-cpu', 'max', '-nodefaults',
+         '-display', 'none', '-S', '-monitor', 'stdio',
          '-smp', f'{first},sockets={first}', *machine,
          *args], input='info numa\nquit\n', text=True, capture_output=True,
         check=False, timeout=120)
@@ -1210,10 +1218,12 @@ def points(names, qemu):
         yield f'{words[0]}: {words[1]}', usage, *words
     for name in HELP:
         yield f'QEMU {name} is asked what it can', asks, name
-    for check in (same_node, in_use, later, goes, fewer_nodes, options_hold, grows, upgraded, joined, moved_back,
-                  five_digits, sizes, long_text, bomb, deep, full_disk,
-                  closed_pipe, closed, interrupted, in_place, oldest_python,
-                  asks_emulator, asks_virsh):
+    for check in (
+            same_node, in_use, later, goes, fewer_nodes, options_hold,
+            grows, upgraded, joined, moved_back, five_digits, sizes,
+            long_text, bomb, deep, full_disk, closed_pipe, closed,
+            interrupted, in_place, oldest_python, asks_emulator,
+            asks_virsh):
         yield check.__doc__, check
 
 
