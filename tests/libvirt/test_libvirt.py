@@ -9,6 +9,7 @@ for libvirt 12.  Two more domains are made by qemu-gpu-mem.
 import argparse
 import dataclasses
 import difflib
+import itertools
 import json
 import os
 import re
@@ -49,6 +50,8 @@ STATE_WITHIN = 300      # seconds; libvirt hears of QEMU's end by itself
 SHELL = '/bin/sh'
 PROMPT = b' # \x1b[6n'     # with the shell's question where the cursor is
 LOG_TAIL = 40
+# QEMU's versions with an SMMU that is accelerated, each by other properties
+FOR_QEMU = ('11.0', '11.1')
 # What "qemu-gpu-mem domain" adds, and libvirt does not
 ADDED = ('gpu-mem-', '<cell ', '-numa', 'expander-bus', 'pref64-reserve')
 # What libvirt before 12 can't read in the documents for "qemu-gpu-mem domain"
@@ -208,6 +211,15 @@ def schema(case, daemon):
     """libvirt's schema has no objection"""
     daemon.run('virt-xml-validate', daemon.copy(case.path(older=False)),
                'domain')
+
+
+def planned_schema(case, daemon, out, version):
+    """Of one with IOMMUFD and an SMMU, which this QEMU doesn't have."""
+    path = os.path.join(out, f'{case.document}-for-{version}.xml')
+    with open(path, 'w') as file:
+        file.write(case.planned(case.original(False), False, '--libvirt', '12.8',
+                                '--qemu-version', version))
+    daemon.run('virt-xml-validate', daemon.copy(path), 'domain')
 
 
 def in_readme(case):
@@ -576,7 +588,7 @@ def main():
         except Failure as error:
             print(f'Bail out! {error}')
             sys.exit(1)
-    tap = Tap((1 if older else len(CASES)) + 2 +
+    tap = Tap((1 if older else len(CASES) + len(PLANNED) * len(FOR_QEMU)) + 2 +
               sum(len(kind.points(case, older)) for _, kind, case in DOMAINS))
     daemon = Daemon(root)
     try:
@@ -587,6 +599,9 @@ def main():
             for case in CASES:
                 tap.point(f'{case.document}: {schema.__doc__}', schema, case,
                           daemon)
+            for case, version in itertools.product(PLANNED, FOR_QEMU):
+                tap.point(f'{case.document} for QEMU {version}: {schema.__doc__}',
+                          planned_schema, case, daemon, args.out, version)
         if tap.point(answers.__doc__, answers, daemon):
             files = files_for(daemon, args)
             for name, kind, case in DOMAINS:
