@@ -108,7 +108,8 @@ class Writer:
         if driver := hostdev.find('driver'):
             driver.set['iommufd'] = value
         else:
-            hostdev.added.append(Element('driver', {'iommufd': value}))
+            # libvirt's schema wants it before <source>
+            hostdev.leading.append(Element('driver', {'iommufd': value}))
 
     def _add_smmu(self, bus, value):
         self._device(Element('iommu', {'model': 'smmuv3'}, [

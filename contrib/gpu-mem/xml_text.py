@@ -37,7 +37,7 @@ class Element:
     def __init__(self, name, attributes=None, children=(), text=''):
         self.name, self.attributes = name, attributes or {}
         self.children, self._texts = list(children), [text]
-        self.added = []         # new ones, to come after the children
+        self.leading, self.added = [], []   # new ones around the children
         self.gone = False       # to be taken out
         self.set = {}           # attributes to be changed; None takes one out
         self.new_text = None    # in place of the text
@@ -57,7 +57,8 @@ class Element:
         found = [self]
         for name in path:
             found = [child for element in found
-                     for child in [*element.children, *element.added]
+                     for child in [*element.leading, *element.children,
+                                   *element.added]
                      if child.name == name and not child.gone]
         return found
 
@@ -252,6 +253,11 @@ class Text:
             if element.new_text is not None:
                 yield (element.inner, element.inner_end,
                        _encoded(element.new_text))
+            if element.leading:
+                indent = self._indent_within(element)
+                yield element.inner, element.inner, b''.join(
+                    self._write(one, indent, element.prefixes)
+                    for one in element.leading)
             if element.added:
                 yield self._added(element)
 
