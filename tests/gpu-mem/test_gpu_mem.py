@@ -1173,6 +1173,14 @@ def starts(name, qemu):
          [(node, str(index // each)) for index, node in enumerate(gpu_nodes)])
 
 
+def says_what_its_version_has(qemu):
+    """what QEMU says that it can is what its version has"""
+    version = subprocess.run([qemu, '--version'], text=True, check=True,
+                             stdout=subprocess.PIPE).stdout
+    same(version.splitlines()[0], TOOL.ask(qemu), TOOL.of_version(
+        tuple(map(int, re.search(r'(\d+)\.(\d+)', version).groups()))))
+
+
 # --- TAP ------------------------------------------------------------------
 
 def points(names, qemu):
@@ -1184,6 +1192,8 @@ def points(names, qemu):
     for name in made:
         yield (f'{name}: made again it is the same, and can be taken out',
                round_trip, name)
+    if qemu:
+        yield (says_what_its_version_has.__doc__, says_what_its_version_has, qemu)
     for name in names if qemu else ():
         # The rest of a guest with some EGM is for the user to give
         if re.match('args-(?!egm)|kata', name):
