@@ -173,7 +173,7 @@ class Guest:
         words = iter(self.root.all(f'{QEMU} commandline', f'{QEMU} arg'))
         for option in words:
             name = re.sub('^--', '-', option.get('value'))
-            if name in ('-numa', '-object', '-machine', '-M'):
+            if name in ('-numa', '-object', '-device', '-machine', '-M'):
                 value = next(words, None)
                 if value is None:
                     raise Mistake(f'{name} has no value: write it, or take the '

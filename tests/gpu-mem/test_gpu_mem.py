@@ -69,13 +69,14 @@ def run(*words, data=None):
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
-            made, notes = TOOL.main(words)
+            made, notes, status = TOOL.main(words)
     except (TOOL.Mistake, OSError) as error:
         return 1, b'', f'qemu-gpu-mem: {error}\n'
     except SystemExit as end:
         return ((0, printed.getvalue().encode(), '') if not end.code
                 else (1, b'', f'{end.code}\n'))
-    return 0, made, ''.join(f'qemu-gpu-mem: note: {note}\n' for note in notes)
+    return status, made, ''.join(
+        f'qemu-gpu-mem: note: {note}\n' for note in notes)
 
 
 def made_of(data, *words):

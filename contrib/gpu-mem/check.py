@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether a host, and a domain, have what a GPU's memory takes in a guest.
+
+Each requirement is a line: its state, and what is so or what is to do.
+"""
+
+import fcntl
+import gzip
+import os
+import re
+import subprocess
+import zlib
+
+from guest import OBJECT, number, size
+from host import DRIVER, GIB
+from plan import WINDOW, Place, iommu_advice
+
+OK, UNKNOWN, TO_DO = 'ok', 'unknown', 'to do'
+MACHINE, SMMU = 'aarch64', 'arm-smmuv3'
+# Linux' include/uapi/linux/kvm.h
+KVM_CHECK_EXTENSION = 0xAE03
+KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED = 243
+OPTIONS = (
+    ('NVGRACE_GPU_VFIO_PCI', "the driver that shows a GPU's memory"),
+    ('IOMMUFD', 'what an accelerated SMMU is made by'),
+    ('ARM_SMMU_V3_IOMMUFD', 'an accelerated SMMU'),
+    ('TEGRA241_CMDQV', "a guest's own command queues of its SMMU"))
+HELP_SECONDS = 60
+
+
+# --- the host -------------------------------------------------------------
+
+class Root:
+    """The running host's / if IS_LIVE, else what somebody saved of it."""
+
+    def __init__(self, path, is_live):
+        self.path, self.is_live = path, is_live
+
+    def has(self, name):
+        return os.path.exists(os.path.join(self.path, name))
+
+    def read(self, name):
+        """The bytes of a file; none if it can't be read."""
+        try:
+            with open(os.path.join(self.path, name), 'rb') as file:
+                return file.read()
+        except (OSError, ValueError):
+            return b''
+
+    def kernel(self):
+        """The names of the kernel's CONFIG_ options; None if unknown."""
+        release = self.read('proc/sys/kernel/osrelease').decode(
+            'utf-8', 'replace').strip()
+        text = self.read(f'boot/config-{release}')
+        try:
+            text = gzip.decompress(self.read('proc/config.gz')) or text
+        except (OSError, EOFError, zlib.error):
+            pass
+        return re.findall(r'(?m)^CONFIG_(\w+)=[ym]$',
+                          text.decode('utf-8', 'replace')) or None
+
+
+def kvm(machine, device='/dev/kvm'):
+    """What KVM itself says."""
+    if machine != MACHINE:
+        return TO_DO, (f'KVM: this machine is {machine}: such GPUs are in '
+                       'arm64 hosts')
+    try:
+        file = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return TO_DO, (f'KVM: there is no {device}: the kernel must have KVM, '
+                       'and be started in EL2')
+    except OSError as error:
+        return UNKNOWN, f'KVM: {device}: {error.strerror}: run this as root'
+    try:
+        can = fcntl.ioctl(file, KVM_CHECK_EXTENSION,
+                          KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED)
+    except OSError as error:
+        return UNKNOWN, f'KVM: {device}: {error.strerror}'
+    finally:
+        os.close(file)
+    if can > 0:
+        return OK, "KVM: it can map a GPU's memory as cacheable"
+    return TO_DO, ("KVM: it can't map a GPU's memory as cacheable, so that the "
+                   'guest ends on first use: take a newer kernel (6.12 is too '
+                   'old), on CPUs with S2FWB and DIC')
+
+
+def of_host(host, root):
+    if root.is_live:
+        yield kvm(os.uname().machine)
+    else:
+        yield UNKNOWN, 'KVM: only the running host can tell'
+    if host.has_iommufd():
+        yield OK, 'IOMMUFD: /dev/iommu is there'
+    elif root.is_live:
+        yield TO_DO, ('IOMMUFD: there is no /dev/iommu: "modprobe iommufd", '
+                      'on a kernel with CONFIG_IOMMUFD')
+    else:
+        yield UNKNOWN, 'IOMMUFD: only the running host can tell'
+    options = root.kernel()
+    if options is None:
+        yield UNKNOWN, ('kernel: neither /proc/config.gz nor its '
+                        '/boot/config-* can be read')
+        return
+    for option, what in OPTIONS:
+        if option in options:
+            yield OK, f'kernel: it has CONFIG_{option}'
+        else:
+            yield TO_DO, (f'kernel: it is without CONFIG_{option}, {what}: '
+                          'build one with it')
+
+
+def of_gpu(gpu, root, hostdev=None):
+    if gpu.is_cxl:
+        yield TO_DO, ('it is a CXL device, which vfio passes through only with '
+                      'patches that Linux has not merged')
+        return
+    if gpu.driver == DRIVER:
+        yield OK, f'its driver is {DRIVER}'
+    elif hostdev and hostdev.element.get('managed') == 'yes' and (
+            hostdev.element.first('driver').get('model') == DRIVER):
+        yield OK, f'libvirt binds {DRIVER} when the domain starts'
+    else:
+        yield TO_DO, (f'its driver is {gpu.driver or "none"}: as root, virsh '
+                      f'nodedev-detach pci_{re.sub("[:.]", "_", gpu.address)} '
+                      f'--driver {DRIVER}')
+    if gpu.has_iommu:
+        yield OK, 'it has an IOMMU group'
+    else:
+        yield TO_DO, f'it has no IOMMU group: {iommu_advice(gpu)}'
+    if not gpu.egm:
+        yield OK, 'it has no EGM, which is optional'
+    elif root.is_live and not root.has(f'dev/{gpu.egm}'):
+        yield TO_DO, f'its EGM has no /dev/{gpu.egm}'
+    else:
+        yield OK, f'its EGM is /dev/{gpu.egm}'
+
+
+# --- a domain -------------------------------------------------------------
+
+def of_domain(guest, gpus, root):
+    yield emulator(guest.root.first('devices', 'emulator').text, root)
+    firmware = guest.root.first('os')
+    if firmware.get('firmware') == 'efi' or (
+            firmware.first('loader').get('type') == 'pflash'):
+        yield OK, 'firmware: it is UEFI'
+    else:
+        yield TO_DO, ('firmware: it is not UEFI, so that the guest has no '
+                      "ACPI: write <os firmware='efi'>")
+    if guest.root.find('features', 'acpi') is None:
+        yield TO_DO, 'ACPI: write <acpi/> in <features>'
+    else:
+        yield OK, 'ACPI: it is on'
+    yield of_window(guest.window() or WINDOW, gpus)
+    yield locked_memory(guest)
+    aliases = {hostdev.alias for hostdev in guest.hostdevs}
+    for devid, (name, _) in guest.objects.items():
+        if devid not in aliases:
+            yield TO_DO, f'object {name}: no <hostdev> has the alias {devid}'
+
+
+def reserve(gpu):
+    """The bytes that its port has to reserve."""
+    return Place(gpu, range(0), None, None).reserve
+
+
+def of_window(window, gpus):
+    if not all(gpu and gpu.memory for gpu in gpus):
+        return UNKNOWN, 'window: the BARs of a GPU are not known here'
+    need = sum(map(reserve, gpus))
+    if window < need:
+        return TO_DO, (f'window: its {window // GIB}G for BARs are too small: '
+                       f'these GPUs need {need // GIB}G')
+    return OK, f'window: its {window // GIB}G for BARs are enough'
+
+
+def emulator(path, root):
+    if not path:
+        return TO_DO, ('QEMU: write an <emulator> that has the object '
+                       f'{OBJECT}')
+    if not root.is_live:
+        return UNKNOWN, f'QEMU: {path}: only the running host can tell'
+    try:
+        if os.stat(path).st_uid:
+            return UNKNOWN, (f'QEMU: {path} is not run, for its owner is not '
+                             'root')
+        said = subprocess.run([path, '-object', 'help'], text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              errors='replace', timeout=HELP_SECONDS,
+                              check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return TO_DO, f'QEMU: {error}'
+    if OBJECT in said.split():
+        return OK, f'QEMU: {path} has the object {OBJECT}'
+    return TO_DO, (f'QEMU: {path} has no object {OBJECT}: take another '
+                   '<emulator>')
+
+
+def locked_memory(guest):
+    """libvirt takes <hard_limit> for what QEMU may lock, if it is there."""
+    limit, memory = (guest.root.find(*path) for path in (
+        ('memtune', 'hard_limit'), ('memory',)))
+    if limit is None or memory is None:
+        return OK, 'locked memory: libvirt allows what the GPUs need'
+    limit, memory = (size(one.text, one.get('unit', 'KiB'), f'<{one.name}>')
+                     for one in (limit, memory))
+    if limit < memory + GIB:
+        return TO_DO, ('locked memory: <hard_limit> is less than <memory> and '
+                       '1 GiB: take it out')
+    return OK, 'locked memory: <hard_limit> is at least <memory> and 1 GiB'
+
+
+def of_hostdev(guest, hostdev, gpu, host, root):
+    if gpu:
+        yield from of_gpu(gpu, root, hostdev)
+    elif host.has(hostdev.source):
+        yield UNKNOWN, 'it is of no known model with coherent memory'
+    else:
+        yield TO_DO, 'this host has no such PCI device'
+    name, nodes = guest.objects.get(hostdev.alias, ('', None))
+    if not hostdev.alias.startswith('ua-'):
+        yield TO_DO, ('its <hostdev> has no <alias> that begins with ua-: '
+                      'libvirt would not keep another')
+    elif nodes is None:
+        yield TO_DO, (f'no object {OBJECT} has devid={hostdev.alias}: run '
+                      '"qemu-gpu-mem domain"')
+    else:
+        yield OK, f'object {name} has its alias {hostdev.alias}'
+        yield of_nodes(guest, nodes)
+    if gpu and gpu.memory:
+        yield of_port(guest, hostdev, reserve(gpu))
+    yield of_smmu(guest, hostdev)
+
+
+def of_nodes(guest, nodes):
+    used = [node for node in nodes if node not in guest.nodes
+            or node in guest.with_cpus or not _is_empty(guest, node)]
+    what = f'its nodes {nodes[0]}-{nodes[-1]}'
+    if used:
+        return TO_DO, (f'{what}: {", ".join(map(str, used))} must be a <cell> '
+                       "with memory='0' and without CPUs")
+    return OK, f'{what} are empty'
+
+
+def _is_empty(guest, node):
+    if node in guest.cells:
+        return not number(guest.cells[node].get('memory', '0'),
+                          'memory of a <cell>')
+    return not {'mem', 'memdev'} & {*guest.node_arguments[node].keys('type')}
+
+
+def of_port(guest, hostdev, need):
+    """The port's room for BARs; the root bus needs none."""
+    if hostdev.bus == 0:
+        return OK, 'it is on the root bus, which has room'
+    port, items = guest.controllers.get(hostdev.bus), guest.items()
+    given = next((items[name].value for name in (
+        f'reserve pci.{hostdev.bus}', f'reserve {port and guest.alias(port)}')
+        if name in items), 0)
+    if given >= need:
+        return OK, f'its port reserves {given // GIB}G for BARs'
+    return TO_DO, (f'its port reserves {given // GIB}G for BARs '
+                   f'(pref64-reserve), and it needs {need // GIB}G')
+
+
+def of_smmu(guest, hostdev):
+    """Of the host bridge that it is below."""
+    bridge = next((index for index in guest.above(hostdev.bus)
+                   if guest.controllers[index].get('model') ==
+                   'pcie-expander-bus'), None)
+    if bridge is None:
+        return TO_DO, ('it is below no host bridge of its own, and so has no '
+                       'accelerated SMMU: run "qemu-gpu-mem domain --place"')
+    names = f'pci.{bridge}', guest.alias(guest.controllers[bridge])
+    if any(one.get('model') == 'smmuv3'
+           and one.first('driver').get('pciBus') == str(bridge)
+           and one.first('driver').get('accel') == 'on'
+           for one in guest.root.all('devices', 'iommu')) or any(
+               keys.get('driver') == [SMMU]
+               and keys.get('accel') in (['on'], [True])
+               and keys.get('primary-bus', [''])[0] in names
+               for keys in (argument.keys('driver') for argument in
+                            guest.arguments if argument.option == '-device')):
+        return OK, 'its host bridge has an accelerated SMMU'
+    return TO_DO, ('its host bridge has no accelerated SMMU, without which it '
+                   'has no ATS: run "qemu-gpu-mem domain" with a QEMU that has '
+                   'one')
+
+
+# --- all of it ------------------------------------------------------------
+
+def named(address, found):
+    return ((state, f'{address}: {text}') for state, text in found)
+
+
+def lines(host, root, guest=None):
+    yield from of_host(host, root)
+    gpus = {gpu.address: gpu for gpu in host.gpus()}
+    if guest is None:
+        if not gpus:
+            yield TO_DO, 'GPUs: this host has none with coherent memory'
+        for gpu in gpus.values():
+            yield from named(gpu.address, of_gpu(gpu, root))
+        return
+    hostdevs = [hostdev for hostdev in guest.hostdevs
+                if hostdev.source in gpus or hostdev.alias in guest.objects]
+    if not hostdevs:
+        yield TO_DO, ('GPUs: the domain has no <hostdev> of a GPU with '
+                      'coherent memory')
+        return
+    yield from of_domain(guest, [gpus.get(hostdev.source)
+                                 for hostdev in hostdevs], root)
+    for hostdev in hostdevs:
+        yield from named(hostdev.source, of_hostdev(
+            guest, hostdev, gpus.get(hostdev.source), host, root))
