@@ -63,6 +63,7 @@ IN_BUILD = ('scripts/apply-tree .', 'scripts/for-base .',
             'tests/guest/build-guest guest cache',
             'tests/guest/build-kernel cache',
             'tests/guest/fetch-packages cache trixie arm64',
+            'tests/gpu-mem/build-python . cache guest',
             'tests/nvidia/build-nvidia . cache guest',
             'tests/vfio/build-outer . cache qemu/program guest')
 
