@@ -36,6 +36,7 @@ LICENSES = 'share/qemu/edk2-licenses.txt'
 OUTDATED = 'share/qemu/of-an-older-version'
 FOREIGN = ('bin/foreign', 'share/qemu/foreign')
 LATER = 'share/doc/qemu/later'
+CHECK_GUEST = 'share/qemu-gpu-mem/gpu-mem-check-guest'
 
 OBJECT = 'nvidia-gpu-mem-acpi'
 OBJECTS = (OBJECT, 'dev-mem-pxm-acpi')
@@ -239,6 +240,13 @@ def plans(it):
     same('first word', said.split()[0], '0009:01:00.0')
 
 
+def checks_guest(it):
+    """what is to be copied into a guest runs by itself"""
+    said = subprocess.run([it.path(CHECK_GUEST), '--root', it.args.out],
+                          text=True, stdout=subprocess.PIPE, check=False).stdout
+    same('first words', said.split(':')[0], 'to do')
+
+
 def boots(it):
     """a guest of the installed QEMU and firmware has the GPU's memory"""
     out = os.path.join(it.args.out, 'boot')
@@ -301,7 +309,7 @@ def refuses_uninstall(it):
 
 
 AS_INSTALLED = (readable, has_objects, searches_its_data, finds_firmware,
-                describes_firmware, has_firmware, documents, plans)
+                describes_firmware, has_firmware, documents, plans, checks_guest)
 SHARED = (refuses_foreign, installs, keeps_others, *AS_INSTALLED, boots,
           replaces_older, uninstalls, refuses_uninstall)
 STAGED = (installs, nothing_elsewhere, *AS_INSTALLED, uninstalls, spares_later)

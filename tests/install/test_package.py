@@ -35,7 +35,8 @@ OURS = re.compile(rf'({PREFIX}|{FIRMWARE_FOLDER}|/usr/share/doc/{NAME})(/|$)'
 FIRMWARE = {            # what it is for the guest tests: what the package has
     'AAVMF_CODE.fd': 'edk2-aarch64-code.fd',
     'AAVMF_VARS.fd': 'edk2-arm-vars.fd'}
-EXAMPLE = f'/usr/share/doc/{NAME}/examples/one-gpu.xml'
+EXAMPLES = f'/usr/share/doc/{NAME}/examples'
+EXAMPLE = f'{EXAMPLES}/one-gpu.xml'
 QEMU_IMG = f'{PREFIX}/bin/qemu-img'
 # What a host needs, where the help of a program names it
 FEATURES = (
@@ -125,10 +126,11 @@ def default_machine(it):
 
 
 def planner(it):
-    """qemu-gpu-mem reads this host's sysfs"""
+    """qemu-gpu-mem reads this host's sysfs, and what is for a guest runs"""
     it.run('qemu-gpu-mem', 'show', '--save', '/tmp/sysfs.tar')
     if not os.path.getsize(it.path('/tmp/sysfs.tar')):
         raise Failure('it saved nothing')
+    it.run(f'{EXAMPLES}/gpu-mem-check-guest', '--help')
 
 
 def configuration(it):
