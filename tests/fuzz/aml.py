@@ -182,6 +182,9 @@ class Reader:
             if op == SCOPE:
                 inner = self.end()
                 path = self.path(scope)
+                # A single name that is not of the scope is searched for upwards
+                path = {f'{scope}.{name[1:]}': name
+                        for name in PREDEFINED}.get(path, path)
                 if path not in PREDEFINED and path not in self.devices:
                     raise self.wrong(f'Scope ({path}) comes before its Device')
                 self.terms(inner, path)

@@ -151,9 +151,9 @@ class Case:
         if status != 1:
             raise Failure(f'refused with {status_text(status)}')
         lines = qemu.printed().splitlines()
-        # That is left out where a monitor command ends QEMU
-        start = '' if qemu.qtest else self.program() + ': '
-        if not lines or not lines[0].startswith(start):
+        start = self.program() + ': '
+        # QEMU before 11 leaves that out where a monitor command ends it
+        if not lines or not (lines[0].startswith(start) or qemu.qtest):
             raise Failure('refused without the name of the program')
         for found in expected:
             if re.fullmatch(found.pattern, lines[0].removeprefix(start)):

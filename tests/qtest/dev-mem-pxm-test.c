@@ -355,7 +355,7 @@ static const MachineCase machine_cases[] = {
     { "x86_64", "isapc", "isapc", "", MEM0 "machine isapc" },
     { "x86_64", "microvm", "microvm", "", NO_TABLES("microvm") },
     { "x86_64", "none", "none", "", NO_TABLES("none") },
-    { "loongarch64", "virt", "virt", "", NO_TABLES("virt") },
+    { "loongarch64", "virt", "virt", "", MEM0 "machine virt" },
     { "loongarch64", "none", "none", "", NO_TABLES("none") },
 };
 
@@ -795,7 +795,7 @@ int main(int argc, char **argv)
     }
     /* What else is here depends on no machine: one is enough */
     machine = numa_next_machine(NULL);
-    if (machine) {
+    if (machine && !g_str_equal(machine->arch, "loongarch64")) {
         qtest_add_func("/dev-mem-pxm/help", test_help);
         add_tests(machine);
     }

@@ -40,14 +40,7 @@ static const Platform platforms[] = {
         .mmio = 0x10000000,
         .mmio_limit = 0x2eff0000,
     }, {
-        .arch = "loongarch64",
-        .machine = "-machine virt",
-        .message = 0x2000000,
-        .ecam = 0x20000000,
-        .mmio = 0x40000000,
-        .mmio_limit = 0x80000000,
-    }, {
-        /* Native hot-plug as on the others, instead of that by ACPI */
+        /* Native hot-plug as on virt, instead of that by ACPI */
         .arch = "x86_64",
         .machine = "-machine q35 "
             "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
