@@ -32,8 +32,11 @@ def ask(line: Line, command: str) -> None:
         raise Failure(f'{command}: {reply}')
 
 
-def start(command: list[str], log: str) -> float:
-    """Seconds to the answer.  What QEMU says besides goes to the log."""
+def start(command: list[str], log: str, **further: str) -> float:
+    """Seconds to the answer.  What QEMU says besides goes to the log.
+
+    further are variables of its environment besides.
+    """
     ours, theirs = socket.socketpair()
     with ours, open(log, 'w+b') as output:
         line = Line(ours, time.monotonic() + DEADLINE)
@@ -41,7 +44,8 @@ def start(command: list[str], log: str) -> float:
             before = time.monotonic()
             process = subprocess.Popen([*command, '-qmp', 'stdio'],
                                        stdin=theirs, stdout=theirs,
-                                       stderr=output, env=ENVIRONMENT)
+                                       stderr=output,
+                                       env=ENVIRONMENT | further)
         try:
             answer(line)                    # the greeting
             ask(line, 'qmp_capabilities')
