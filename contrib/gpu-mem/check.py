@@ -8,24 +8,26 @@ import fcntl
 import gzip
 import os
 import re
-import subprocess
 import zlib
 
 from guest import OBJECT, number, size
-from host import DRIVER, GIB
-from plan import WINDOW, Place, iommu_advice
+from host import DRIVER, GIB, Mistake
+from plan import WINDOW, Place, driver_advice, iommu_advice
+from qemu import output
 
 OK, UNKNOWN, TO_DO = 'ok', 'unknown', 'to do'
+NOTE = 'note'               # the memory is there without it
 MACHINE, SMMU = 'aarch64', 'arm-smmuv3'
 # Linux' include/uapi/linux/kvm.h
 KVM_CHECK_EXTENSION = 0xAE03
 KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED = 243
 OPTIONS = (
-    ('NVGRACE_GPU_VFIO_PCI', "the driver that shows a GPU's memory"),
-    ('IOMMUFD', 'what an accelerated SMMU is made by'),
-    ('ARM_SMMU_V3_IOMMUFD', 'an accelerated SMMU'),
-    ('TEGRA241_CMDQV', "a guest's own command queues of its SMMU"))
-HELP_SECONDS = 60
+    ('NVGRACE_GPU_VFIO_PCI', TO_DO, "the driver that shows a GPU's memory: "
+     'build one with it'),
+    ('IOMMUFD', NOTE, 'what an accelerated SMMU is made by'),
+    ('ARM_SMMU_V3_IOMMUFD', NOTE, 'an accelerated SMMU'),
+    ('TEGRA241_CMDQV', NOTE, "a guest's own command queues of its SMMU"))
+NO_ATS = 'so that the guest has no ATS'
 
 
 # --- the host -------------------------------------------------------------
@@ -86,7 +88,7 @@ def kvm(machine, device='/dev/kvm'):
                    'old), on CPUs with S2FWB and DIC')
 
 
-def of_host(host, root):
+def of_host(host, root, guest):
     if root.is_live:
         yield kvm(os.uname().machine)
     else:
@@ -94,8 +96,12 @@ def of_host(host, root):
     if host.has_iommufd():
         yield OK, 'IOMMUFD: /dev/iommu is there'
     elif root.is_live:
-        yield TO_DO, ('IOMMUFD: there is no /dev/iommu: "modprobe iommufd", '
-                      'on a kernel with CONFIG_IOMMUFD')
+        wanted = guest and any(
+            one.get('iommufd') == 'yes' for one in guest.root.all(
+                'devices', 'hostdev', 'driver'))
+        yield TO_DO if wanted else NOTE, (
+            f'IOMMUFD: there is no /dev/iommu, {NO_ATS}: "modprobe iommufd", '
+            'on a kernel with CONFIG_IOMMUFD')
     else:
         yield UNKNOWN, 'IOMMUFD: only the running host can tell'
     options = root.kernel()
@@ -103,12 +109,11 @@ def of_host(host, root):
         yield UNKNOWN, ('kernel: neither /proc/config.gz nor its '
                         '/boot/config-* can be read')
         return
-    for option, what in OPTIONS:
+    for option, without, what in OPTIONS:
         if option in options:
             yield OK, f'kernel: it has CONFIG_{option}'
         else:
-            yield TO_DO, (f'kernel: it is without CONFIG_{option}, {what}: '
-                          'build one with it')
+            yield without, f'kernel: it is without CONFIG_{option}, {what}'
 
 
 def of_gpu(gpu, root, hostdev=None):
@@ -116,15 +121,7 @@ def of_gpu(gpu, root, hostdev=None):
         yield TO_DO, ('it is a CXL device, which vfio passes through only with '
                       'patches that Linux has not merged')
         return
-    if gpu.driver == DRIVER:
-        yield OK, f'its driver is {DRIVER}'
-    elif hostdev and hostdev.element.get('managed') == 'yes' and (
-            hostdev.element.first('driver').get('model') == DRIVER):
-        yield OK, f'libvirt binds {DRIVER} when the domain starts'
-    else:
-        yield TO_DO, (f'its driver is {gpu.driver or "none"}: as root, virsh '
-                      f'nodedev-detach pci_{re.sub("[:.]", "_", gpu.address)} '
-                      f'--driver {DRIVER}')
+    yield of_driver(gpu, hostdev)
     if gpu.has_iommu:
         yield OK, 'it has an IOMMU group'
     else:
@@ -135,6 +132,24 @@ def of_gpu(gpu, root, hostdev=None):
         yield TO_DO, f'its EGM has no /dev/{gpu.egm}'
     else:
         yield OK, f'its EGM is /dev/{gpu.egm}'
+
+
+def of_driver(gpu, hostdev):
+    is_managed = hostdev and hostdev.element.get('managed') == 'yes'
+    model = is_managed and hostdev.element.first('driver').get('model')
+    name = f"<driver model='{DRIVER}'/>"
+    if model == DRIVER:
+        return OK, f'libvirt binds {DRIVER} when the domain starts'
+    if model:
+        return TO_DO, (f'libvirt binds {model} when the domain starts, which '
+                       f'shows no memory: write {name}')
+    if gpu.driver == DRIVER:
+        return OK, f'its driver is {DRIVER}'
+    if is_managed:
+        return UNKNOWN, ('libvirt binds the driver that the kernel names for '
+                         f'it when the domain starts: {name} makes it sure')
+    return TO_DO, (f'its driver is {gpu.driver or "none"}: '
+                   f'{driver_advice(gpu)}')
 
 
 # --- a domain -------------------------------------------------------------
@@ -170,8 +185,9 @@ def of_window(window, gpus):
         return UNKNOWN, 'window: the BARs of a GPU are not known here'
     need = sum(map(reserve, gpus))
     if window < need:
-        return TO_DO, (f'window: its {window // GIB}G for BARs are too small: '
-                       f'these GPUs need {need // GIB}G')
+        return TO_DO, (f'window: its {window // GIB}G for BARs are too small, '
+                       f'for these GPUs need {need // GIB}G: run "qemu-gpu-mem '
+                       'domain", or make one of your own larger')
     return OK, f'window: its {window // GIB}G for BARs are enough'
 
 
@@ -185,11 +201,8 @@ def emulator(path, root):
         if os.stat(path).st_uid:
             return UNKNOWN, (f'QEMU: {path} is not run, for its owner is not '
                              'root')
-        said = subprocess.run([path, '-object', 'help'], text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True,
-                              errors='replace', timeout=HELP_SECONDS,
-                              check=False).stdout
-    except (OSError, subprocess.TimeoutExpired) as error:
+        said = output(path, '-object', 'help')
+    except (OSError, Mistake) as error:
         return TO_DO, f'QEMU: {error}'
     if OBJECT in said.split():
         return OK, f'QEMU: {path} has the object {OBJECT}'
@@ -219,12 +232,12 @@ def of_hostdev(guest, hostdev, gpu, host, root):
     else:
         yield TO_DO, 'this host has no such PCI device'
     name, nodes = guest.objects.get(hostdev.alias, ('', None))
-    if not hostdev.alias.startswith('ua-'):
-        yield TO_DO, ('its <hostdev> has no <alias> that begins with ua-: '
-                      'libvirt would not keep another')
-    elif nodes is None:
-        yield TO_DO, (f'no object {OBJECT} has devid={hostdev.alias}: run '
-                      '"qemu-gpu-mem domain"')
+    if nodes is None or not hostdev.alias:
+        yield TO_DO, (f'no object {OBJECT} is for it: run "qemu-gpu-mem '
+                      'domain"')
+    elif not hostdev.alias.startswith('ua-'):
+        yield TO_DO, (f'libvirt drops its alias {hostdev.alias}, which object '
+                      f'{name} names: let it begin with ua-')
     else:
         yield OK, f'object {name} has its alias {hostdev.alias}'
         yield of_nodes(guest, nodes)
@@ -254,25 +267,25 @@ def of_port(guest, hostdev, need):
     """The port's room for BARs; the root bus needs none."""
     if hostdev.bus == 0:
         return OK, 'it is on the root bus, which has room'
-    port, items = guest.controllers.get(hostdev.bus), guest.items()
-    given = next((items[name].value for name in (
-        f'reserve pci.{hostdev.bus}', f'reserve {port and guest.alias(port)}')
-        if name in items), 0)
+    if hostdev.bus is None:
+        return TO_DO, ('it has no port with room for its BARs: run '
+                       '"qemu-gpu-mem domain"')
+    given = guest.reserve(hostdev.bus)
     if given >= need:
         return OK, f'its port reserves {given // GIB}G for BARs'
     return TO_DO, (f'its port reserves {given // GIB}G for BARs '
-                   f'(pref64-reserve), and it needs {need // GIB}G')
+                   f'(pref64-reserve), and it needs {need // GIB}G: run '
+                   '"qemu-gpu-mem domain --place"')
 
 
 def of_smmu(guest, hostdev):
     """Of the host bridge that it is below."""
-    bridge = next((index for index in guest.above(hostdev.bus)
-                   if guest.controllers[index].get('model') ==
-                   'pcie-expander-bus'), None)
+    bridge = guest.bridge_above(hostdev.bus)
     if bridge is None:
-        return TO_DO, ('it is below no host bridge of its own, and so has no '
-                       'accelerated SMMU: run "qemu-gpu-mem domain --place"')
-    names = f'pci.{bridge}', guest.alias(guest.controllers[bridge])
+        return NOTE, ('it is below no host bridge near its node, and has no '
+                      f'accelerated SMMU, {NO_ATS}: "qemu-gpu-mem domain '
+                      '--place" moves it')
+    names = guest.names(bridge)
     if any(one.get('model') == 'smmuv3'
            and one.first('driver').get('pciBus') == str(bridge)
            and one.first('driver').get('accel') == 'on'
@@ -283,9 +296,9 @@ def of_smmu(guest, hostdev):
                for keys in (argument.keys('driver') for argument in
                             guest.arguments if argument.option == '-device')):
         return OK, 'its host bridge has an accelerated SMMU'
-    return TO_DO, ('its host bridge has no accelerated SMMU, without which it '
-                   'has no ATS: run "qemu-gpu-mem domain" with a QEMU that has '
-                   'one')
+    return NOTE, (f'its host bridge has no accelerated SMMU, {NO_ATS}: '
+                  '"qemu-gpu-mem domain" writes one for a QEMU that has it '
+                  '(11.0)')
 
 
 # --- all of it ------------------------------------------------------------
@@ -295,7 +308,7 @@ def named(address, found):
 
 
 def lines(host, root, guest=None):
-    yield from of_host(host, root)
+    yield from of_host(host, root, guest)
     gpus = {gpu.address: gpu for gpu in host.gpus()}
     if guest is None:
         if not gpus:

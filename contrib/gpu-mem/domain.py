@@ -11,11 +11,11 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-import subprocess
 
 from guest import Guest
 from host import DRIVER, Mistake
 from need import SMMU_SINCE, Need, numbers
+from qemu import output
 from record import OURS, Known, Record, is_as_written
 from writing import Writer
 from xml_text import RECORD, Element
@@ -28,11 +28,8 @@ OTHER_QEMU = ('', '/usr/bin/qemu-system-aarch64')   # without the object
 
 def virsh_version():
     """What libvirt the machine has, or None."""
-    if not shutil.which('virsh'):
-        return None
-    done = subprocess.run(['virsh', '--version'], text=True, check=False,
-                          capture_output=True, stdin=subprocess.DEVNULL)
-    found = re.match(r'(\d+)\.(\d+)', done.stdout)
+    found = shutil.which('virsh') and re.match(r'(\d+)\.(\d+)',
+                                               output('virsh', '--version'))
     return found and tuple(map(int, found.groups()))
 
 

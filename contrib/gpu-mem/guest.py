@@ -47,6 +47,10 @@ def consecutive(numbers, first, what):
     return wanted
 
 
+def _reserved(one):
+    return number(one.get('value'), 'value of a <property>')
+
+
 def nodes_of(parts, what):
     """Of what a list of nodes is made of, such as 2-5 and 6."""
     text = ','.join(map(str, parts))
@@ -305,11 +309,22 @@ class Guest:
             found.append(above)
         return found[1:]
 
-    def has_reserve(self, bus):
-        """Whether the domain itself reserves room for the port of a bus."""
-        port = self.controllers.get(bus)
-        names = (f'pci.{bus}', port is not None and self.alias(port))
-        return any(alias in names for alias, _, _ in self._reserves())
+    def bridge_above(self, bus):
+        """The index of the host bridge that a bus is below, or None."""
+        return next((index for index in (bus, *self.above(bus))
+                     if index in self.controllers
+                     and self.controllers[index].get('model')
+                     == 'pcie-expander-bus'), None)
+
+    def names(self, index):
+        """Of a controller: libvirt's own, and its alias."""
+        alias = self.alias(self.controllers.get(index, Element('')))
+        return {f'pci.{index}', alias} - {''}
+
+    def reserve(self, bus):
+        """The bytes that the domain reserves for BARs at the port of a bus."""
+        return next((_reserved(one) for alias, one, _ in self._reserves()
+                     if alias in self.names(bus)), 0)
 
     def _reserves(self):
         for device in self.root.all(f'{QEMU} override', f'{QEMU} device'):
@@ -397,7 +412,7 @@ class Guest:
                 argument.write(f'highmem-mmio-size={new >> 30}G'))
         for alias, one, element in self._reserves():
             yield f'reserve {alias}', Item(
-                number(one.get('value'), 'value of a <property>'), [element],
+                _reserved(one), [element],
                 functools.partial(one.set.__setitem__, 'value'))
 
     @staticmethod

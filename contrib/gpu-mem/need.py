@@ -209,7 +209,7 @@ class Need:
             if asked and hostdev.placed and not place and (
                     address not in known.ours):
                 self._note_place(hostdev)
-                found[hostdev.source] = self._bridge_above(hostdev.bus)
+                found[hostdev.source] = self._guest.bridge_above(hostdev.bus)
                 behind.setdefault(shared(gpu), found[hostdev.source])
             elif asked:
                 if hostdev.placed and address not in known.ours:
@@ -222,7 +222,7 @@ class Need:
             old = known.value(port) if port in known else {}
             bridge = behind.get(shared(gpu))
             if bridge is None or port in known.users('port'):
-                bridge = self._bridge_above(old.get('index'))
+                bridge = self._guest.bridge_above(old.get('index'))
             if bridge is None:
                 bridge = self._new_bridge(hostdev)
             self._keep_bridge(bridge, near(gpu, cpu_nodes))
@@ -240,18 +240,11 @@ class Need:
             self.notes.append(
                 f'{hostdev.source} keeps its place on the root bus, where it '
                 'is near no node: --place moves it')
-        elif not self._guest.has_reserve(hostdev.bus):
+        elif not self._guest.reserve(hostdev.bus):
             self.notes.append(
                 f'{hostdev.source} keeps its place in the guest, which has no '
                 'room reserved for its memory (pref64-reserve): --place moves '
                 'it to a port near its node')
-
-    def _bridge_above(self, bus):
-        """The index of the host bridge that a bus is below, or None."""
-        return next((index for index in (bus, *self._guest.above(bus))
-                     if index in self._guest.controllers
-                     and self._guest.controllers[index].get('model')
-                     == 'pcie-expander-bus'), None)
 
     def _new_bridge(self, hostdev):
         name = self._name('bridge', hostdev)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from host import DRIVER, GIB, Gpu, Mistake, power_of_two
 
@@ -116,6 +117,11 @@ def _missing(place):
     elif place.near is None:
         yield (f"{gpu.address} is near the host's node {gpu.node}: none of the "
                "guest's nodes with CPUs stands for that")
+
+
+def driver_advice(gpu):
+    return ('as root, virsh nodedev-detach pci_'
+            f'{re.sub("[:.]", "_", gpu.address)} --driver {DRIVER}')
 
 
 def iommu_advice(gpu):

@@ -9,7 +9,7 @@ import subprocess
 
 from host import Mistake
 
-SECONDS = 60                # until a QEMU must have answered
+SECONDS = 60                # until a program must have answered
 # The first with IOMMUFD, an accelerated SMMU, and its command queues
 IOMMUFD_SINCE, ACCEL_SINCE, CMDQV_SINCE = (9, 0), (11, 0), (11, 1)
 # What a Grace guest is given by KubeVirt and kata; where a QEMU has command
@@ -36,16 +36,21 @@ def of_version(version):
                 version >= CMDQV_SINCE)
 
 
+def output(*command):
+    """What a program prints."""
+    try:
+        return subprocess.run(
+            command, text=True, errors='replace', stdin=subprocess.DEVNULL,
+            capture_output=True, timeout=SECONDS, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Mistake(f'{command[0]} does not say what it can: '
+                      f'{error}') from None
+
+
 def ask(program):
     def properties(device):
-        try:
-            done = subprocess.run(
-                [program, '-device', f'{device},help'], text=True, check=False,
-                stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise Mistake(f'{program} does not say what it can: {error}; give '
-                          '--qemu-version instead') from None
-        return re.findall(r'(?m)^\s+([\w-]+)=', done.stdout)
+        return re.findall(r'(?m)^\s+([\w-]+)=',
+                          output(program, '-device', f'{device},help'))
 
     smmu = properties('arm-smmuv3')
     return Qemu('iommufd' in properties('vfio-pci'), 'accel' in smmu,

@@ -444,21 +444,21 @@ ADDRESS = '0009:01:00.0'
 HOST_GPU = f'bus/pci/devices/{ADDRESS}'
 IOMMUFD = 'class/misc/iommu/dev'
 HOST_CONFIG = 'boot/config-6.17.0-1001-nvidia'
+OPTION_LINES = [option for option, _, _ in check.OPTIONS]
 # What the host's / has besides sysfs; made up
 RIGHT_HOST = {
     'proc/sys/kernel/osrelease': '6.17.0-1001-nvidia\n',
-    HOST_CONFIG: ''.join(f'CONFIG_{option}=y\n' for option, _ in check.OPTIONS),
+    HOST_CONFIG: ''.join(f'CONFIG_{option}=y\n' for option in OPTION_LINES),
 }
 RIGHT_HOST_LINES = {
     'kvm': 'unknown: KVM: only the running host can tell',
     'iommufd': 'ok: IOMMUFD: /dev/iommu is there',
     **{option: f'ok: kernel: it has CONFIG_{option}'
-       for option, _ in check.OPTIONS},
+       for option in OPTION_LINES},
     'driver': f'ok: {ADDRESS}: its driver is nvgrace_gpu_vfio_pci',
     'group': f'ok: {ADDRESS}: it has an IOMMU group',
     'egm': f'ok: {ADDRESS}: it has no EGM, which is optional',
 }
-OPTION_LINES = [option for option, _ in check.OPTIONS]
 NO_DRIVER = (f'to do: {ADDRESS}: its driver is %s: as root, virsh '
              'nodedev-detach pci_0009_01_00_0 --driver nvgrace_gpu_vfio_pci')
 
@@ -486,8 +486,14 @@ HOST_ROWS = (
     ("Debian's arm64 kernel",
      {HOST_CONFIG: 'CONFIG_ARM_SMMU_V3=y\n# CONFIG_IOMMUFD is not set\n'},
      OPTION_LINES,
-     [f'to do: kernel: it is without CONFIG_{option}, {what}: build one with it'
-      for option, what in check.OPTIONS]),
+     ("to do: kernel: it is without CONFIG_NVGRACE_GPU_VFIO_PCI, the driver "
+      "that shows a GPU's memory: build one with it",
+      'note: kernel: it is without CONFIG_IOMMUFD, what an accelerated SMMU is '
+      'made by',
+      'note: kernel: it is without CONFIG_ARM_SMMU_V3_IOMMUFD, an accelerated '
+      'SMMU',
+      "note: kernel: it is without CONFIG_TEGRA241_CMDQV, a guest's own "
+      'command queues of its SMMU')),
     ('no IOMMUFD in a saved tree', {IOMMUFD: None}, ('iommufd',),
      ('unknown: IOMMUFD: only the running host can tell',)),
     ('plain vfio-pci', {f'{HOST_GPU}/driver': Link('../../drivers/vfio-pci')},
@@ -527,14 +533,20 @@ def check_host(changes, gone, new):
 
 
 def running_host():
-    """of a running host, what is missing is to do"""
+    """of a running host it is known what is missing"""
     with host({IOMMUFD: None,
                f'{HOST_GPU}/egm4': Link('../../egm4')}) as folder:
-        found = list(check.lines(Host(folder), check.Root(folder, True)))
+        root = check.Root(folder, True)
+        found = list(check.lines(Host(folder), root))
+        wants = Guest(DOMAIN.replace("managed='no'>", "managed='no'>"
+                                     "<driver iommufd='yes'/>").encode())
+        of_domain = [list(check.of_host(Host(folder), root, guest))[1][0]
+                     for guest in (Guest(DOMAIN.encode()), wants)]
     compare(RIGHT_HOST_LINES, found[1:], ('kvm', 'iommufd', 'egm'),
-            ('to do: IOMMUFD: there is no /dev/iommu: "modprobe iommufd", on a '
-             'kernel with CONFIG_IOMMUFD',
+            ('note: IOMMUFD: there is no /dev/iommu, so that the guest has no '
+             'ATS: "modprobe iommufd", on a kernel with CONFIG_IOMMUFD',
              f'to do: {ADDRESS}: its EGM has no /dev/egm4'))
+    same('without and with iommufd=', of_domain, [check.NOTE, check.TO_DO])
 
 
 def kvm():
@@ -620,11 +632,17 @@ RIGHT_DOMAIN_LINES = {
 }
 OF_THE_GPU = ('driver', 'group', 'egm', 'object', 'nodes', 'port', 'smmu')
 OF_THE_DOMAIN = ('qemu', 'firmware', 'acpi', 'window', 'locked')
-NO_SMMU = (f'to do: {ADDRESS}: its host bridge has no accelerated SMMU, '
-           'without which it has no ATS: run "qemu-gpu-mem domain" with a QEMU '
-           'that has one')
-NO_BRIDGE = (f'to do: {ADDRESS}: it is below no host bridge of its own, and so '
-             'has no accelerated SMMU: run "qemu-gpu-mem domain --place"')
+NO_SMMU = (f'note: {ADDRESS}: its host bridge has no accelerated SMMU, so '
+           'that the guest has no ATS: "qemu-gpu-mem domain" writes one for a QEMU '
+           'that has it (11.0)')
+NO_BRIDGE = (f'note: {ADDRESS}: it is below no host bridge near its node, and '
+             'has no accelerated SMMU, so that the guest has no ATS: '
+             '"qemu-gpu-mem domain --place" moves it')
+NO_OBJECT = (f'to do: {ADDRESS}: no object nvidia-gpu-mem-acpi is for it: run '
+             '"qemu-gpu-mem domain"')
+NO_RESERVE = (f'to do: {ADDRESS}: its port reserves %s for BARs '
+              '(pref64-reserve), and it needs 256G: run "qemu-gpu-mem domain '
+              '--place"')
 NO_WINDOW = 'unknown: window: the BARs of a GPU are not known here'
 BAD_NODE = (f'to do: {ADDRESS}: its nodes %s: %s must be a <cell> with '
             "memory='0' and without CPUs")
@@ -654,7 +672,8 @@ DOMAIN_ROWS = (
     ('no ACPI', '<acpi/>', '', ('acpi',),
      ('to do: ACPI: write <acpi/> in <features>',)),
     ('a window that is too small', '>2048<', '>128<', ('window',),
-     ('to do: window: its 128G for BARs are too small: these GPUs need 256G',)),
+     ('to do: window: its 128G for BARs are too small, for these GPUs need '
+      '256G: run "qemu-gpu-mem domain", or make one of your own larger',)),
     ('a limit that is too low', '<vcpu>',
      "<memtune><hard_limit unit='GiB'>16</hard_limit></memtune><vcpu>",
      ('locked',),
@@ -686,14 +705,13 @@ DOMAIN_ROWS = (
      ('to do: GPUs: the domain has no <hostdev> of a GPU with coherent '
       'memory',)),
     ('no alias', "<alias name='ua-gpu'/>", '', ('object', 'nodes'),
-     (f'to do: {ADDRESS}: its <hostdev> has no <alias> that begins with ua-: '
-      'libvirt would not keep another',
-      'to do: object mem0: no <hostdev> has the alias ua-gpu')),
+     (NO_OBJECT, 'to do: object mem0: no <hostdev> has the alias ua-gpu')),
+    ('an alias that libvirt drops', 'ua-gpu', 'gpu', ('object', 'nodes'),
+     (f'to do: {ADDRESS}: libvirt drops its alias gpu, which object mem0 '
+      'names: let it begin with ua-',)),
     ('an object of another alias', 'devid=ua-gpu', 'devid=ua-other',
      ('object', 'nodes'),
-     (f'to do: {ADDRESS}: no object nvidia-gpu-mem-acpi has devid=ua-gpu: run '
-      '"qemu-gpu-mem domain"',
-      'to do: object mem0: no <hostdev> has the alias ua-other')),
+     (NO_OBJECT, 'to do: object mem0: no <hostdev> has the alias ua-other')),
     ('a node that is not there', 'nodeset=1-2', 'nodeset=2-3', ('nodes',),
      (BAD_NODE % ('2-3', 3),)),
     ('a node with CPUs', 'nodeset=1-2', 'nodeset=0-1', ('nodes',),
@@ -706,19 +724,17 @@ DOMAIN_ROWS = (
      arguments('-numa', 'node,nodeid=2,memdev=ram'), ('nodes',),
      (BAD_NODE % ('1-2', 2),)),
     ('no reserve', 'pref64-reserve', 'io-reserve', ('port',),
-     (f'to do: {ADDRESS}: its port reserves 0G for BARs (pref64-reserve), and '
-      'it needs 256G',)),
+     (NO_RESERVE % '0G',)),
     ('a reserve that is too small', str(256 << 30), str(128 << 30), ('port',),
-     (f'to do: {ADDRESS}: its port reserves 128G for BARs (pref64-reserve), '
-      'and it needs 256G',)),
+     (NO_RESERVE % '128G',)),
     ("a reserve by libvirt's own name of the port",
      "<qemu:device alias='ua-port'>", "<qemu:device alias='pci.2'>", (), ()),
     ('on the root bus', PORT_ADDRESS, "<address type='pci' bus='0x00'/>",
      ('port', 'smmu'),
      (f'ok: {ADDRESS}: it is on the root bus, which has room', NO_BRIDGE)),
     ('not placed', PORT_ADDRESS, '', ('port', 'smmu'),
-     (f'to do: {ADDRESS}: its port reserves 0G for BARs (pref64-reserve), and '
-      'it needs 256G', NO_BRIDGE)),
+     (f'to do: {ADDRESS}: it has no port with room for its BARs: run '
+      '"qemu-gpu-mem domain"', NO_BRIDGE)),
     ('no SMMU', IOMMU, '', ('smmu',), (NO_SMMU,)),
     ('an SMMU that is not '
      'accelerated', " accel='on'", '', ('smmu',), (NO_SMMU,)),
@@ -751,16 +767,30 @@ def smmu_argument(value, is_one):
     text = DOMAIN.replace(END, arguments('-device', value) + END)
     guest = Guest(text.replace(IOMMU, '').encode())
     same('said', check.of_smmu(guest, guest.hostdevs[0])[0],
-         check.OK if is_one else check.TO_DO)
+         check.OK if is_one else check.NOTE)
+
+
+# What a managed <hostdev> says, the host's driver, and what is said
+NVGRACE = 'nvgrace_gpu_vfio_pci'
+MODEL = f"<driver model='{NVGRACE}'/>"
+MANAGED = (
+    (MODEL, None, f'ok: {ADDRESS}: libvirt binds {NVGRACE} when the domain '
+     'starts'),
+    ("<driver model='vfio-pci'/>", Link(f'../../drivers/{NVGRACE}'),
+     f'to do: {ADDRESS}: libvirt binds vfio-pci when the domain starts, which '
+     f'shows no memory: write {MODEL}'),
+    ('', Link('../../drivers/nvidia'),
+     f'unknown: {ADDRESS}: libvirt binds the driver that the kernel names for '
+     f'it when the domain starts: {MODEL} makes it sure'),
+    ('', Link(f'../../drivers/{NVGRACE}'), RIGHT_HOST_LINES['driver']),
+)
 
 
 def managed():
-    """libvirt binds the driver that the domain names"""
-    check_domain("managed='no'>",
-                 "managed='yes'><driver model='nvgrace_gpu_vfio_pci'/>",
-                 ('driver',), (f'ok: {ADDRESS}: libvirt binds '
-                               'nvgrace_gpu_vfio_pci when the domain starts',),
-                 {f'{HOST_GPU}/driver': None})
+    """libvirt binds the driver that the domain names, or the kernel"""
+    for inner, driver, line in MANAGED:
+        check_domain("managed='no'>", f"managed='yes'>{inner}", ('driver',),
+                     (line,), {f'{HOST_GPU}/driver': driver})
 
 
 def planned():
@@ -802,8 +832,12 @@ def emulators(qemu):
 
 def status():
     """"check" ends with 1 if something is to do, else with 0"""
-    for changes, wanted in (({}, 0), ({f'{HOST_GPU}/driver': None}, 1)):
-        with host({**changes, 'domain.xml': DOMAIN}) as folder:
+    for changes, wanted in (
+            ({}, 0), ({f'{HOST_GPU}/driver': None}, 1),
+            # The memory is there without these
+            ({HOST_CONFIG: 'CONFIG_NVGRACE_GPU_VFIO_PCI=m\n',
+              'domain.xml': DOMAIN.replace(IOMMU, '')}, 0)):
+        with host({'domain.xml': DOMAIN, **changes}) as folder:
             done = subprocess.run(
                 [os.path.join(SOURCE, 'qemu-gpu-mem'), 'check', '--sysfs',
                  folder, os.path.join(folder, 'domain.xml')],

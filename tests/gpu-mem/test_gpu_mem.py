@@ -859,8 +859,7 @@ ARGUMENTS = (
     ('args --sysfs gh200 --gpu-mem much 0009:01:00.0',
      "--gpu-mem is 'much': write a size there, such as 96G"),
     ('args --sysfs gh200 --qemu /nowhere 0009:01:00.0', '/nowhere does not say '
-     "what it can: [Errno 2] No such file or directory: '/nowhere'; give "
-     '--qemu-version instead'),
+     "what it can: [Errno 2] No such file or directory: '/nowhere'"),
 )
 USAGE = (
     ('args --nodes 0 0009:01:00.0',
@@ -1063,13 +1062,14 @@ HELP = {
              (True, True, True)),
     'without IOMMUFD': ({'vfio-pci': 'host=<str>'}, (False, False, False)),
     'of another machine': ({}, (False, False, False)),
+    'that prints no UTF-8': ({'vfio-pci': r'\0377'}, (False, False, False)),
 }
 
 
 def asks(name):
     with open('qemu', 'w') as file:
         file.write('#!/bin/sh\ncase $2 in\n' + ''.join(
-            f"{device},help) printf '%s\\n' '{device} options:' '  {text}';;\n"
+            f"{device},help) printf '%b\\n' '{device} options:' '  {text}';;\n"
             for device, text in HELP[name][0].items()) + '*) exit 1;;\nesac\n')
     os.chmod('qemu', 0o755)
     status, made, notes = run('args', '--sysfs', 'gh200', '--qemu', './qemu',
