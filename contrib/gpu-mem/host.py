@@ -118,7 +118,7 @@ class Host:
             with open(self._path(*names), encoding='utf-8',
                       errors='replace') as file:
                 return file.read().strip()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return ''
 
     def _parsed(self, parse, *names):
@@ -130,11 +130,13 @@ class Host:
                           f'{text[:40]!r}') from None
 
     def _link(self, *names):
-        """The last part of what a link points to; empty where there is none."""
+        """The last part of what a link points to; empty where there is none.
+
+        A copy of sysfs may have files in their place.
+        """
         path = self._path(*names)
-        if not os.path.islink(path):
-            return ''
-        return os.path.basename(os.readlink(path))
+        return os.path.basename(os.readlink(path) if os.path.islink(path)
+                                else self._read(*names))
 
     def _names(self, *names):
         path = self._path(*names)

@@ -633,8 +633,8 @@ RIGHT_DOMAIN_LINES = {
 OF_THE_GPU = ('driver', 'group', 'egm', 'object', 'nodes', 'port', 'smmu')
 OF_THE_DOMAIN = ('qemu', 'firmware', 'acpi', 'window', 'locked')
 NO_SMMU = (f'note: {ADDRESS}: its host bridge has no accelerated SMMU, so '
-           'that the guest has no ATS: "qemu-gpu-mem domain" writes one for a QEMU '
-           'that has it (11.0)')
+           'that the guest has no ATS: "qemu-gpu-mem domain" writes one for a '
+           'QEMU that has it (11.0)')
 NO_BRIDGE = (f'note: {ADDRESS}: it is below no host bridge near its node, and '
              'has no accelerated SMMU, so that the guest has no ATS: '
              '"qemu-gpu-mem domain --place" moves it')

@@ -958,6 +958,21 @@ def saves(name):
              wanted)
 
 
+def links_as_files(name):
+    """Some archives and file systems have no links."""
+    shutil.rmtree('broken', ignore_errors=True)
+    HOSTS[name].build('broken')
+    for folder, _, names in os.walk('broken'):
+        for path in (os.path.join(folder, one) for one in names):
+            if os.path.islink(path):
+                to = os.readlink(path)
+                os.remove(path)
+                with open(path, 'w') as file:
+                    file.write(f'{to}\n')
+    same('what is shown', run('show', '--sysfs', 'broken'),
+         run('show', '--sysfs', name))
+
+
 # --- the real program -----------------------------------------------------
 
 ENVIRONMENT = {name: value for name, value in os.environ.items()
@@ -1207,6 +1222,8 @@ def points(names, qemu):
     for name in HOSTS:
         if name != 'no-gpu':
             yield f'{name}: what is saved is shown as the original', saves, name
+    for name in ('gb200', 'vfs', 'egm-links', 'egm-old'):
+        yield f'{name}: its links may be files', links_as_files, name
     for wrong in WRONG:
         yield f'domain refuses: {wrong[-1]}', refuses, *wrong
     for what, *words in ROWS:
