@@ -894,6 +894,16 @@ def five_digits():
     same('what is shown', (status, made.split()[0]), (0, b'10000:01:00.0'))
 
 
+def odd_name():
+    """a name that is no UTF-8 is printed, by its number"""
+    shutil.rmtree('broken', ignore_errors=True)
+    HOSTS['gh200'].build('broken')
+    os.remove(f'broken/{AT}/driver')
+    os.symlink(b'drivers/\xff', f'broken/{AT}/driver'.encode())
+    status, made, _ = run('show', '--sysfs', 'broken')
+    same('what is shown', (status, b'driver: \\udcff\n' in made), (0, True))
+
+
 def sizes():
     """a size may have any of its usual units"""
     for size in ('64G', '64GiB', '64GB', '65536M', '64g'):
@@ -1247,7 +1257,7 @@ def points(names, qemu):
         yield f'QEMU {name} is asked what it can', asks, name
     for check in (
             same_node, in_use, later, goes, fewer_nodes, options_hold,
-            grows, upgraded, joined, moved_back, five_digits, sizes,
+            grows, upgraded, joined, moved_back, five_digits, odd_name, sizes,
             long_text, bomb, deep, full_disk, closed_pipe, closed,
             interrupted, in_place, oldest_python, asks_emulator,
             asks_virsh):
