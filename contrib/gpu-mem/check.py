@@ -100,8 +100,9 @@ def of_host(host, root, guest):
             one.get('iommufd') == 'yes' for one in guest.root.all(
                 'devices', 'hostdev', 'driver'))
         yield TO_DO if wanted else NOTE, (
-            f'IOMMUFD: there is no /dev/iommu, {NO_ATS}: "modprobe iommufd", '
-            'on a kernel with CONFIG_IOMMUFD')
+            'IOMMUFD: there is no /dev/iommu, '
+            + ('which the domain uses' if wanted else NO_ATS)
+            + ': "modprobe iommufd", on a kernel with CONFIG_IOMMUFD')
     else:
         yield UNKNOWN, 'IOMMUFD: only the running host can tell'
     options = root.kernel()

@@ -39,4 +39,4 @@ def notes(host, made, cpu_nodes, egm_nodes, has_iommufd):
     if missing := sorted(address for one in host.egms()
                          for address in one.gpus - given):
         yield ('NVIDIA supports EGM only with all GPUs of the host in one '
-               f'guest: {", ".join(missing)} is missing')
+               f'guest, and this one lacks {", ".join(missing)}')

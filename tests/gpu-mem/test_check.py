@@ -540,13 +540,15 @@ def running_host():
         found = list(check.lines(Host(folder), root))
         wants = Guest(DOMAIN.replace("managed='no'>", "managed='no'>"
                                      "<driver iommufd='yes'/>").encode())
-        of_domain = [list(check.of_host(Host(folder), root, guest))[1][0]
+        of_domain = [list(check.of_host(Host(folder), root, guest))[1]
                      for guest in (Guest(DOMAIN.encode()), wants)]
     compare(RIGHT_HOST_LINES, found[1:], ('kvm', 'iommufd', 'egm'),
             ('note: IOMMUFD: there is no /dev/iommu, so that the guest has no '
              'ATS: "modprobe iommufd", on a kernel with CONFIG_IOMMUFD',
              f'to do: {ADDRESS}: its EGM has no /dev/egm4'))
-    same('without and with iommufd=', of_domain, [check.NOTE, check.TO_DO])
+    same('without and with iommufd=', of_domain, [found[1], (
+        check.TO_DO, 'IOMMUFD: there is no /dev/iommu, which the domain uses: '
+        '"modprobe iommufd", on a kernel with CONFIG_IOMMUFD')])
 
 
 def kvm():
