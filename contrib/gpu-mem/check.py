@@ -12,7 +12,7 @@ import zlib
 
 from guest import OBJECT, number, size
 from host import DRIVER, GIB, Mistake
-from plan import WINDOW, Place, driver_advice, iommu_advice
+from plan import WINDOW, driver_advice, iommu_advice
 from qemu import output
 
 OK, UNKNOWN, TO_DO = 'ok', 'unknown', 'to do'
@@ -176,15 +176,10 @@ def of_domain(guest, gpus, root):
             yield TO_DO, f'object {name}: no <hostdev> has the alias {devid}'
 
 
-def reserve(gpu):
-    """The bytes that its port has to reserve."""
-    return Place(gpu, range(0), None, None).reserve
-
-
 def of_window(window, gpus):
     if not all(gpu and gpu.memory for gpu in gpus):
         return UNKNOWN, 'window: the BARs of a GPU are not known here'
-    need = sum(map(reserve, gpus))
+    need = sum(gpu.reserve for gpu in gpus)
     if window < need:
         return TO_DO, (f'window: its {window // GIB}G for BARs are too small, '
                        f'for these GPUs need {need // GIB}G: run "qemu-gpu-mem '
@@ -243,7 +238,7 @@ def of_hostdev(guest, hostdev, gpu, host, root):
         yield OK, f'object {name} has its alias {hostdev.alias}'
         yield of_nodes(guest, nodes)
     if gpu and gpu.memory:
-        yield of_port(guest, hostdev, reserve(gpu))
+        yield of_port(guest, hostdev, gpu.reserve)
     yield of_smmu(guest, hostdev)
 
 

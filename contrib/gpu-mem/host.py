@@ -74,9 +74,12 @@ class Gpu:
     is_cxl: bool = False
 
     @property
-    def room(self):
-        """Bytes of all that it shows in the guest."""
-        return self.others + power_of_two(self.memory)
+    def reserve(self):
+        """Bytes that its root port reserves for all that it shows in the guest.
+
+        Linux 6.1 and 6.12 assign no BAR if one doesn't fit.
+        """
+        return power_of_two(self.others + power_of_two(self.memory))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -343,7 +343,7 @@ class Need:
                     f'port {guest.alias(guest.controllers[bus])}'
                     if bus in guest.controllers else '').partition(' ')[2]
         if port.startswith(OURS):
-            self._need[f'reserve {port}'] = one.reserve
+            self._need[f'reserve {port}'] = one.gpu.reserve
         if shape_.iommufd and guest.root.find('iommufd') is None:
             self._need[f'iommufd {source}'] = 'yes'
         if shape_.smmu and one.bridge is not None and not (

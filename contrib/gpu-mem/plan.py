@@ -24,14 +24,6 @@ class Place:
     near: int | None        # the guest's node with CPUs
     bridge: int | None      # the number of its host bridge, if it gets one
 
-    @property
-    def reserve(self):
-        """Bytes that its root port reserves for its BARs.
-
-        Linux 6.1 and 6.12 assign none of them if one doesn't fit.
-        """
-        return power_of_two(self.gpu.room)
-
 
 @dataclasses.dataclass
 class Plan:
@@ -42,7 +34,7 @@ class Plan:
     @property
     def room(self):
         """Bytes of the window without which BARs have no place."""
-        return sum(place.reserve for place in self.places)
+        return sum(place.gpu.reserve for place in self.places)
 
     @property
     def window(self):
