@@ -77,9 +77,10 @@ class Gpu:
     def reserve(self):
         """Bytes that its root port reserves for all that it shows in the guest.
 
-        Linux 6.1 and 6.12 assign no BAR if one doesn't fit.
+        Linux 6.1 and 6.12 assign no BAR if one doesn't fit.  It is given in
+        GiB.
         """
-        return power_of_two(self.others + power_of_two(self.memory))
+        return max(GIB, power_of_two(self.others + power_of_two(self.memory)))
 
 
 @dataclasses.dataclass(frozen=True)

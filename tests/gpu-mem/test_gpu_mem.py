@@ -910,6 +910,9 @@ def sizes():
         status, made, _ = run('args', '--sysfs', 'gh200', '--gpu-mem', size,
                               '0009:01:00.0')
         same(size, (status, b'pref64-reserve=128G' in made), (0, True))
+    status, made, _ = run('args', '--sysfs', 'no-gpu', '--gpu-mem', '1M',
+                          '0000:01:00.0')
+    same('the least', (status, b'pref64-reserve=1G' in made), (0, True))
 
 
 def long_text():
