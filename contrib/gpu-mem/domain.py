@@ -196,8 +196,9 @@ class Domain:
                                f'stay, for {reasons[highest]}')
 
     def _is_used(self, index):
-        """Whether a device that stays is below a controller."""
-        return any(self.guest.bus_of(device) == index
+        """Whether a device that stays is below a controller, or its SMMU."""
+        smmu = self._known.items.get(f'smmu {index}')
+        return smmu and not smmu.elements[0].gone or any(self.guest.bus_of(device) == index
                    for device in self.guest.root.first('devices').children
                    if not device.gone
                    and device.first('address').get('bus'))
@@ -235,6 +236,9 @@ class Domain:
         """Whether it could be."""
         item, (kind, _, rest) = self._known.items[name], name.partition(' ')
         if kind in ('port', 'bridge') and self._is_used(item.value['index']):
+            return False
+        if kind == 'alias' and f'object {item.value}' in (
+                {*self._known.items} - self._ours):
             return False
         if kind == 'root' and any(not one.gone
                                   for one in item.elements[0].children):

@@ -253,8 +253,18 @@ class Guest:
             if id(device) not in but:
                 found += [(one.text, device)
                           for one in device.all('target', 'node')]
-        return [(number(node, f'the node of a <{one.name}>'), f'<{one.name}>')
-                for node, one in found]
+        found = [(number(node, f'the node of a <{one.name}>'), f'<{one.name}>')
+                 for node, one in found]
+        for one in self.root.all('devices', 'hostdev', 'acpi'):
+            try:
+                found += ((node, '<acpi>')
+                          for node in node_list(one.get('nodeset')))
+            except ValueError:
+                pass            # it is for libvirt to say
+        for devid, (name, nodes) in self.objects.items():
+            if id(self.object_arguments[devid].elements[0]) not in but:
+                found += ((node, f'object {name}') for node in nodes)
+        return found
 
     # --- PCI ---
 

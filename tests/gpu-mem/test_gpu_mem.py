@@ -506,10 +506,9 @@ ROWS = (
     ('a plain <iommu> is named', '--qemu-version 11.1', '</devices>',
      "<iommu model='smmuv3'/></devices>", '', '',
      "the domain has <iommu model='smmuv3'/> for the whole machine", '!pciBus'),
-    ('a bridge\'s <iommu> of the user stays', '--qemu-version 11.1',
-     '</devices>',
-     "<iommu model='smmuv3'><driver pciBus='1' accel='off'/></iommu></devices>",
-     '', '', "<driver pciBus='1' accel='off'/>", "!accel='on'"),
+    ('a bridge\'s <iommu> that the user changed stays',
+     '--qemu-version 11.1', '', '', "accel='on'/>", "accel='off'/>",
+     'from now on: smmu 1', "<driver pciBus='1' accel='off'/>", "!accel='on'"),
     ('IOMMUFD that the user switched off', '--qemu-version 11.1', "vfio_pci'/>",
      "vfio_pci' iommufd='no'/>", '', '', "iommufd='no'", '!pciBus'),
     ('IOMMUFD of the whole domain', '--qemu-version 11.1', '<os>',
@@ -644,6 +643,23 @@ def in_use():
     same('left', [left.count(word) for word in (
         'gpu-mem-pxb', 'gpu-mem-port', "'pcie-root'", 'pcihole64', '<cell')],
          [1, 0, 1, 2, 0])
+
+
+def names_what_is_ours():
+    """what the user's object and <iommu> name stays when the rest goes"""
+    text = changed(read('domain-plain.xml').decode(), CPU, TWO)
+    made = made_of(text.encode(), '--sysfs', 'gb200', '--qemu-version', '11.1')
+    left = made_of(changed(changed(
+        made.decode(), 'id=ua-gpu-mem-mem0(.*)nodeset=2-9',
+        r'id=mine\1nodeset=2-3'), "(<driver pciBus='1') accel='on'",
+        r"\1 accel='off'").encode(), '--remove').decode()
+    same('left', [left.count(word) for word in (
+        "alias name='ua-gpu-mem-gpu0'", 'ua-gpu-mem-pxb0', 'ua-gpu-mem-port0',
+        '<cell ', 'iommufd')], [1, 1, 0, 4, 0])
+    acpi = changed(made.decode(), 'hostdev mode(.*)',
+                   r"hostdev mode\1<acpi nodeset='0,2-5'/>")
+    same('cells for <acpi>', made_of(acpi.encode(), '--remove').count(b'<cell '),
+         6)
 
 
 def fewer_nodes():
@@ -1259,7 +1275,8 @@ def points(names, qemu):
     for name in HELP:
         yield f'QEMU {name} is asked what it can', asks, name
     for check in (
-            same_node, in_use, later, goes, fewer_nodes, options_hold,
+            same_node, in_use, names_what_is_ours, later, goes, fewer_nodes,
+            options_hold,
             grows, upgraded, joined, moved_back, five_digits, odd_name, sizes,
             long_text, bomb, deep, full_disk, closed_pipe, closed,
             interrupted, in_place, oldest_python, asks_emulator,
