@@ -434,8 +434,19 @@ def guest_no_room():
         1, 'gpu-mem-check-guest: [Errno 28] No space left on device\n'))
 
 
+def guest_closed_pipe():
+    """gpu-mem-check-guest says nothing if nobody reads any more"""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, GUEST_PROGRAM, '--root', HERE],
+                          stdout=writing, stderr=subprocess.PIPE, text=True,
+                          check=False)
+    os.close(writing)
+    same('status, errors', (done.returncode, done.stderr), (1, ''))
+
+
 GUEST_POINTS = (initiators, pxb_paths, names, broken_tables, guest_status,
-                guest_not_root, guest_no_room)
+                guest_not_root, guest_no_room, guest_closed_pipe)
 
 
 # --- the host -------------------------------------------------------------
