@@ -281,16 +281,11 @@ def of_smmu(guest, hostdev):
         return NOTE, ('it is below no host bridge near its node, and has no '
                       f'accelerated SMMU, {NO_ATS}: "qemu-gpu-mem domain '
                       '--place" moves it')
-    names = guest.names(bridge)
-    if any(one.get('model') == 'smmuv3'
-           and one.first('driver').get('pciBus') == str(bridge)
-           and one.first('driver').get('accel') == 'on'
-           for one in guest.root.all('devices', 'iommu')) or any(
-               keys.get('driver') == [SMMU]
-               and keys.get('accel') in (['on'], [True])
-               and keys.get('primary-bus', [''])[0] in names
-               for keys in (argument.keys('driver') for argument in
-                            guest.arguments if argument.option == '-device')):
+    names, smmu = guest.names(bridge), guest.items().get(f'smmu {bridge}')
+    if smmu and smmu.value.get('accel') == 'on' or any(
+            one.option == '-device' and one.keys('driver').get('driver') == [
+                SMMU] and one.get('accel') in ('on', 'True')
+            and one.get('primary-bus') in names for one in guest.arguments):
         return OK, 'its host bridge has an accelerated SMMU'
     return NOTE, (f'its host bridge has no accelerated SMMU, {NO_ATS}: '
                   '"qemu-gpu-mem domain" writes one for a QEMU that has it '

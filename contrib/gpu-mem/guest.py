@@ -75,7 +75,7 @@ class Argument:
         """What each key is given, as a list; the first may lack its name."""
         try:
             if self.value.startswith('{'):
-                return {key: value if isinstance(value, list) else [value]
+                return {key: (isinstance(value, list) and value) or [value]
                         for key, value in json.loads(self.value).items()}
         except (ValueError, RecursionError):
             raise Mistake(f'{self} is no JSON: write it as QEMU takes '

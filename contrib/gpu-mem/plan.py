@@ -100,8 +100,9 @@ def plan(host, places, cpu_nodes):
 def _missing(place):
     gpu = place.gpu
     if gpu.driver != DRIVER:
-        yield (f'{gpu.address}: its driver is {gpu.driver or "none"}; '
-               f'{DRIVER} shows the memory')
+        yield (f'{gpu.address}: its driver is {gpu.driver or "none"}, and '
+               f'{DRIVER} shows the memory: "qemu-gpu-mem show" says how to '
+               'bind it')
     if not gpu.has_iommu:
         yield f'{gpu.address} has no IOMMU group: {iommu_advice(gpu)}'
     if gpu.node is None:

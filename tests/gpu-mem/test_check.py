@@ -763,6 +763,8 @@ SMMU_ARGUMENTS = (
     ('arm-smmuv3,primary-bus=pci.2,accel=on', False),
     ('arm-smmuv3,primary-bus=ua-pxb', False),
     ('{"driver":"arm-smmuv3","primary-bus":"pci.1","accel":true}', True),
+    ('{"driver":"arm-smmuv3","primary-bus":{},"accel":true}', False),
+    ('{"driver":"arm-smmuv3","primary-bus":[],"accel":true}', False),
 )
 
 

@@ -346,6 +346,10 @@ WRONG = (
     ('', END, qemu_args('-object', 'nvidia-gpu-mem-acpi,devid=ua-a'),
      "-object nvidia-gpu-mem-acpi,devid=ua-a has the nodes '': write them as "
      '2-9'),
+    ('', END, qemu_args('-object', '{"qom-type":"nvidia-gpu-mem-acpi",'
+                        '"devid":[]}'),
+     '-object {"qom-type":"nvidia-gpu-mem-acpi","devid":[]} has the nodes '
+     "'': write them as 2-9"),
     ('', END, qemu_args('-object', '{}}'),
      '-object {}} is no JSON: write it as QEMU takes it'),
     ('', '<devices>', '<devices>' + ''.join(
