@@ -53,7 +53,7 @@ def _reserved(one):
 
 def nodes_of(parts, what):
     """Of what a list of nodes is made of, such as 2-5 and 6."""
-    text = ','.join(map(str, parts))
+    text = ','.join(parts)
     nodes = re.fullmatch(r'\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*',
                          text) and node_list(text)
     if not nodes:
@@ -75,7 +75,8 @@ class Argument:
         """What each key is given, as a list; the first may lack its name."""
         try:
             if self.value.startswith('{'):
-                return {key: (isinstance(value, list) and value) or [value]
+                return {key: [*map(str, isinstance(value, list) and value
+                                   or [value])]
                         for key, value in json.loads(self.value).items()}
         except (ValueError, RecursionError):
             raise Mistake(f'{self} is no JSON: write it as QEMU takes '
@@ -89,7 +90,7 @@ class Argument:
         return keys
 
     def get(self, key):
-        return str(self.keys('type').get(key, [''])[0])
+        return self.keys('type').get(key, [''])[0]
 
     def number(self, key):
         return number(self.get(key), f'{key} of {self}')

@@ -350,6 +350,9 @@ WRONG = (
                         '"devid":[]}'),
      '-object {"qom-type":"nvidia-gpu-mem-acpi","devid":[]} has the nodes '
      "'': write them as 2-9"),
+    ('', END, qemu_args('-machine', '{"highmem-mmio-size":{}}'),
+     '-machine {"highmem-mmio-size":{}} is \'{}\': write a size there, such as '
+     '96G'),
     ('', END, qemu_args('-object', '{}}'),
      '-object {}} is no JSON: write it as QEMU takes it'),
     ('', '<devices>', '<devices>' + ''.join(
