@@ -27,7 +27,7 @@ sys.path.insert(0, SOURCE)
 
 import check                        # noqa: E402
 from guest import Guest             # noqa: E402
-from host import Host               # noqa: E402
+from host import CXL, MODELS, Host  # noqa: E402
 
 # The tests have another module of this name
 del sys.modules['guest']
@@ -434,6 +434,13 @@ def guest_no_room():
         1, 'gpu-mem-check-guest: [Errno 28] No space left on device\n'))
 
 
+def same_models():
+    """gpu-mem-check-guest knows the models that qemu-gpu-mem does"""
+    same('ids', guest_program.COHERENT, {
+        device for model in MODELS if model is not CXL for ids in model.ids
+        for device in ids})
+
+
 def guest_closed_pipe():
     """gpu-mem-check-guest says nothing if nobody reads any more"""
     reading, writing = os.pipe()
@@ -446,7 +453,8 @@ def guest_closed_pipe():
 
 
 GUEST_POINTS = (initiators, pxb_paths, names, broken_tables, guest_status,
-                guest_not_root, guest_no_room, guest_closed_pipe)
+                guest_not_root, guest_no_room, guest_closed_pipe,
+                same_models)
 
 
 # --- the host -------------------------------------------------------------
