@@ -25,7 +25,8 @@ def _bridge(number, place, smmu):
 def _gpu(number, place, chassis, iommufd, options):
     yield '-device', (f'pcie-root-port,id=gpu-port{number},'
                       f'bus=gpu-pxb{place.bridge},chassis={chassis},'
-                      f'io-reserve=0,pref64-reserve={place.gpu.reserve // GIB}G')
+                      'io-reserve=0,'
+                      f'pref64-reserve={place.gpu.reserve // GIB}G')
     yield '-device', (f'vfio-pci-nohotplug,host={place.gpu.address},'
                       f'bus=gpu-port{number},rombar=0,id=gpu{number}'
                       + (f',iommufd={IOMMUFD}' if iommufd else ''))

@@ -198,10 +198,10 @@ class Domain:
     def _is_used(self, index):
         """Whether a device that stays is below a controller, or its SMMU."""
         smmu = self._known.items.get(f'smmu {index}')
-        return smmu and not smmu.elements[0].gone or any(self.guest.bus_of(device) == index
-                   for device in self.guest.root.first('devices').children
-                   if not device.gone
-                   and device.first('address').get('bus'))
+        return smmu and not smmu.elements[0].gone or any(
+            self.guest.bus_of(device) == index
+            for device in self.guest.root.first('devices').children
+            if not device.gone and device.first('address').get('bus'))
 
     # --- changing the text ---
 
