@@ -78,9 +78,10 @@ def has_smmu_device(qemu):
 
 def has_cxl(qemu):
     """Whether its virt, from 10.2 on, has host bridges of CXL."""
-    return '\n  cxl=' in subprocess.run(
-        [qemu, '-machine', 'virt,help'], text=True, capture_output=True,
-        check=True).stdout
+    return subprocess.run(
+        [qemu, '-machine', 'virt,cxl=on', '-accel', 'qtest', '-display', 'none',
+         '-nodefaults', '-monitor', 'stdio'], input='quit\n', text=True,
+        capture_output=True, check=False).returncode == 0
 
 
 @dataclasses.dataclass(frozen=True)

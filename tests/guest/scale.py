@@ -130,11 +130,12 @@ SERVERS = (
 
 # --- with kernels that don't find room for both BARs by themselves --------
 
+# A GH200 in the least window
 RESERVE = (
     boot('reserve', paths(r'\\_SB_\.PC80\.S00_\.S00_'),
-         nodes=8, gpu_mb=128 * GIB, uncached_mb=GIB, node_mb=2 * GIB,
+         nodes=8, gpu_mb=128 * GIB, uncached_mb=2 * GIB, node_mb=2 * GIB,
          places=(PXB,), port_options=('io-reserve=0', 'pref64-reserve=256G'),
-         mmio='4T', every_kernel=True),
+         mmio='512G', every_kernel=True),
 )
 
 # --- as many as QEMU has nodes for ----------------------------------------
