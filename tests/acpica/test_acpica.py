@@ -194,7 +194,8 @@ def main():
         Machine(f'{arch.machine.split(",")[0]} {boot.name}', boot.vm, qemu,
                 os.path.join(args.out, arch.name, boot.name))
         for arch, qemu in ((ARM64, args.qemu), (AMD64, args.pc_qemu))
-        for boot in BOOTS[arch] if not boot.vm.initiator_objects]
+        for boot in BOOTS[arch] if not boot.vm.initiator_objects
+        and (not boot.vm.needs_cxl() or machine.has_cxl(qemu))]
     subjects += [
         Golden(name, ranges, os.path.join(args.out, os.path.dirname(name)))
         for name, ranges in GOLDEN_TABLES.items()]
