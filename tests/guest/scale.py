@@ -45,28 +45,13 @@ def boot(name, *checks, nodes=8, partitions=8, every_kernel=False, **options):
 
 GPUS = 4
 NODES = CPU_NODES + 8 * GPUS
+DISTANCES = planned.distances()
 
 
 def near(initiator, target):
     """Whether the target is this CPU node, or a node of a GPU near it."""
     return initiator == (target if target < CPU_NODES else
                          (target - CPU_NODES) // 8 * CPU_NODES // GPUS)
-
-
-def distance(src, dst):
-    """That of a host with four GB200: what numactl -H shows there."""
-    low, high = sorted((src, dst))
-    if low == high:
-        return 10
-    if high < CPU_NODES:
-        return 40
-    if low < CPU_NODES:
-        return 80 if near(low, high) else 120
-    return 11 if (low - CPU_NODES) // 8 == (high - CPU_NODES) // 8 else 40
-
-
-DISTANCES = tuple(tuple(distance(src, dst) for dst in range(NODES))
-                  for src in range(NODES))
 
 
 # All values differ
@@ -114,7 +99,7 @@ SERVERS = (
          paths(*(rf'\\_SB_\.PC{bus}\.S00_\.S00_'
                  for bus in (80, 88, 90, 98))),
          numa_nodes(0, 0, 1, 1),
-         distances(planned.distances()),
+         distances(DISTANCES),
          gpus=GPUS, gpu_mb=128 * GIB, uncached_mb=GIB, planned=True,
          further='patterns'),
     boot('shared-pxb',
