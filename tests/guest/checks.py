@@ -99,9 +99,24 @@ def memory_bars(mb):
         """the BARs with memory have an address"""
         for gpu in found.gpus:
             same(f'BARs of GPU {gpu.address}',
-                 {bar: gpu.bars.get(bar) for bar in mb},
+                 {bar: found.bars[gpu.address].get(bar) for bar in mb},
                  {bar: size * report.MIB for bar, size in mb.items()})
     return check
+
+
+def all_bars(*devices):
+    def check(found):
+        """every BAR of every PCI device has an address"""
+        same('BARs (number, bytes) of the devices that have any',
+             sorted(filter(None, found.bars.values()), key=str),
+             sorted(devices, key=str))
+    return check
+
+
+def gpu_without_bars(found):
+    """a GPU lacks its BARs with memory"""
+    if all({2, 4} <= set(found.bars[gpu.address]) for gpu in found.gpus):
+        raise Failure(f'all GPUs have theirs: {found.bars}')
 
 
 def iommu_groups(found):

@@ -110,7 +110,9 @@ class Machine:
     port_options: tuple[str, ...] = ()      # of the root ports
     mmio: str = ''              # size of the window for 64-bit BARs
     smmu: bool = False          # one for each pxb, or one for all
-    planned: bool = False       # nodes, bridges and GPUs, by qemu-gpu-mem
+    # Nodes, bridges and GPUs as qemu-gpu-mem plans them for this host
+    planned: str = ''
+    others: tuple[str, ...] = ()    # further arguments
     further: str = ''           # what init reports besides, with commas
     arch: Arch = ARM64
 
@@ -154,8 +156,8 @@ class Machine:
 
     def gpu_memory(self, gpu):
         """The nodes of one GPU that have its memory at first, with its MB."""
-        return dict.fromkeys(self.gpu_nodes(gpu)[:self.partitions],
-                             self.partition_mb())
+        return {node: self.partition_mb()
+                for node in self.gpu_nodes(gpu)[:self.partitions]}
 
     def plug_node(self):
         """The node of the range for memory devices: the last but the GPUs'."""
@@ -216,7 +218,7 @@ class Machine:
     def _planned_args(self, out):
         devices = [self._device(gpu, out) for gpu in range(self.gpus)]
         return [arg for _, memory in devices for arg in memory] + (
-            planned.arguments(self.gpus, self.nodes, self.gpu_mb,
+            planned.arguments(self.planned, self.gpus, self.nodes,
                               [device for device, _ in devices]))
 
     def _object_args(self, gpu):
@@ -252,7 +254,7 @@ class Machine:
         for device in self.devices:
             if not device.while_running:
                 args += device.command_line()
-        return args
+        return [*args, *self.others]
 
     def command(self, qemu, guest_dir, out, extra=()):
         """The whole command; guest_dir is what build-guest made."""

@@ -31,12 +31,12 @@ def sysfs(name=HOST):
     return path
 
 
-def arguments(gpus, nodes, gpu_mb, stand_ins):
+def arguments(host, gpus, nodes, stand_ins):
     """Those of QEMU; stand_ins are what is instead of each vfio-pci."""
-    addresses = [card.address for card in HOSTS[HOST].cards][:gpus]
+    addresses = [card.address for card in HOSTS[host].cards][:gpus]
     args = json.loads(subprocess.run(
-        [PROGRAM, 'args', '--sysfs', sysfs(), '--json', '--nodes', str(nodes),
-         '--no-iommufd', '--gpu-mem', f'{gpu_mb}M', *addresses],
+        [PROGRAM, 'args', '--sysfs', sysfs(host), '--json',
+         '--nodes', str(nodes), '--no-iommufd', *addresses],
         text=True, capture_output=True, check=True).stdout)
     left = list(stand_ins)
     return [GPU.sub(lambda _: left.pop(0), arg).replace('rombar=0,', '')

@@ -27,8 +27,6 @@ class Gpu:
     path: str
     numa_node: int
     place: str              # from its host bridge down: in the machine's order
-    # Number and bytes of each BAR that has an address
-    bars: dict[int, int] = dataclasses.field(default_factory=dict)
     properties: dict[str, int] = dataclasses.field(default_factory=dict)
     nodes: dict[int, int] = dataclasses.field(default_factory=dict)
     # As nodes, by the SRAT's generic initiators of its address
@@ -73,6 +71,8 @@ class Report:
     kernel: str = ''
     srat_lines: list[str] = dataclasses.field(default_factory=list)
     gpus: list[Gpu] = dataclasses.field(default_factory=list)
+    # Of each PCI device: number and bytes of each BAR that has an address
+    bars: dict[str, dict[int, int]] = dataclasses.field(default_factory=dict)
     memory: dict[int, NodeMemory] = dataclasses.field(default_factory=dict)
     numactl: str = ''
     topology: str = ''      # hwloc's XML
@@ -235,9 +235,9 @@ def parse(log):
             int(value[0]) if value else None)
     for line in sections.get('bars', []):
         address, number, start, end = line.split()
-        gpu = next(gpu for gpu in report.gpus if gpu.address == address)
+        bars = report.bars.setdefault(address, {})
         if int(start, 16):
-            gpu.bars[int(number)] = int(end, 16) - int(start, 16) + 1
+            bars[int(number)] = int(end, 16) - int(start, 16) + 1
     for line in sections.get('iommu_groups', []):
         group, address = line.split()
         report.iommu_groups.setdefault(int(group), []).append(address)

@@ -7,8 +7,8 @@ import planned
 from arch import AMD64
 from boots import Boot
 from checks import (
-    iommu_groups, log_lines, memory, memory_bars, node_map, numa_nodes,
-    numactl, paths, properties, srat_bytes)
+    all_bars, gpu_without_bars, iommu_groups, log_lines, memory, memory_bars,
+    node_map, numa_nodes, numactl, paths, properties, srat_bytes)
 from documented import documented
 from machine import CPU_NODES, Machine
 from memory_checks import patterns
@@ -16,7 +16,9 @@ from numa_checks import (
     best_initiators, distances, hmat_accepted, hmat_table)
 from performance import Performance
 from places import PXB, ROOT_BUS, ROOT_PORT, SAME_PXB
+from report import MIB
 
+KIB = 1 << 10
 GIB = 1024      # in MB
 
 
@@ -100,7 +102,7 @@ SERVERS = (
                  for bus in (80, 88, 90, 98))),
          numa_nodes(0, 0, 1, 1),
          distances(DISTANCES),
-         gpus=GPUS, gpu_mb=128 * GIB, uncached_mb=GIB, planned=True,
+         gpus=GPUS, gpu_mb=128 * GIB, uncached_mb=GIB, planned='gb200',
          further='patterns'),
     boot('shared-pxb',
          paths(r'\\_SB_\.PCI0\.S20_', r'\\_SB_\.PC90\.S00_\.S00_',
@@ -123,10 +125,58 @@ RESERVE = (
          mmio='512G', every_kernel=True),
 )
 
+# --- all BARs of real GPUs, with no more room than is planned --------------
+
+# In MB; a GB200's were seen in guests, and BAR 2 of a GB300 is inferred
+BARS = {'gb200': {0: 64, 2: 256 * GIB, 4: 256 * GIB},
+        'gb300': {0: 64, 2: 512 * GIB, 4: 512 * GIB}}
+# Ports as libvirt makes them: a disk's, a network card's, and two empty ones
+OTHERS = (
+    *(arg for port in range(4) for arg in (
+        '-device',
+        f'pcie-root-port,id=port{port},bus=pcie.0,chassis={port + 1}')),
+    '-blockdev', 'null-co,node-name=disk,size=1048576,read-zeroes=on',
+    '-device', 'virtio-blk-pci,bus=port0,drive=disk',
+    '-netdev', 'hubport,id=net,hubid=0',
+    '-device', 'virtio-net-pci,bus=port1,netdev=net,romfile=')
+PORT, VIRTIO = {0: 4 * KIB}, {1: 4 * KIB, 4: 16 * KIB}
+
+
+def functions(gpus, mb):
+    """The stand-in's BAR 0 is small: a second function has a GPU's."""
+    yield from ('-global', 'gpu-mem-testdev.multifunction=on')
+    for gpu in range(gpus):
+        yield from (
+            '-object', f'memory-backend-ram,id=bar{gpu},size={mb}M', '-device',
+            f'ivshmem-plain,memdev=bar{gpu},bus=gpu-port{gpu},addr=0.1')
+
+
+def planned_boot(name, host, gpus, *checks, others=(), **options):
+    """The driver adds no memory: for sizes like these, that takes long."""
+    mb = BARS[host]
+    vm = Machine(gpus=gpus, nodes=1, partitions=0, planned=host,
+                 gpu_mb=mb[4], uncached_mb=mb[2],
+                 others=(*OTHERS, *functions(gpus, mb[0]), *others))
+    return Boot(name, vm, checks or (
+        all_bars(*[PORT] * (4 + gpus), VIRTIO, VIRTIO,
+                 *[{0: 8 * KIB, 2: mb[2] * MIB, 4: mb[4] * MIB}] * gpus,
+                 *[{0: 256, 2: mb[0] * MIB}] * gpus),),
+        **options)
+
+
+PLANNED = (
+    *(planned_boot(f'{host}-{gpus}-planned', host, gpus, every_kernel=True)
+      for host in BARS for gpus in (1, GPUS)),
+    # Half of the window: Linux 7.3 has room for all, 6.1 and 6.12 don't
+    planned_boot('gb200-4-half', 'gb200', GPUS, gpu_without_bars,
+                 others=('-machine', 'highmem-mmio-size=4T'), whole=False),
+)
+
 # --- as many as QEMU has nodes for ----------------------------------------
 
 PCS = (
     boot('fifteen-gpus', arch=AMD64, gpus=15, further='topology'),
 )
 
-SCALE = {'servers': SERVERS, 'reserve': RESERVE, 'pcs': PCS}
+SCALE = {'servers': SERVERS, 'reserve': RESERVE, 'planned': PLANNED,
+         'pcs': PCS}
