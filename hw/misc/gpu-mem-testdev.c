@@ -28,17 +28,21 @@ OBJECT_DECLARE_SIMPLE_TYPE(GpuMemTestdev, GPU_MEM_TESTDEV)
 
 #define NUM_VECTORS 4
 
-/* BAR0: the registers, and the tables of MSI-X in a page of their own */
-#define REGS_BAR_SIZE (8 * KiB)
-#define MSIX_TABLE_OFFSET 0x1000
-#define MSIX_PBA_OFFSET 0x1800
+/* BAR0: the registers, and in its last page the tables of MSI-X */
+#define BAR0_SIZE (256 * KiB)
+#define MSIX_TABLE_OFFSET 0x3f000
+#define MSIX_PBA_OFFSET 0x3f800
 
 enum {
     REG_RAISE = 0x0,
     REG_STATUS = 0x4,
     REG_ACK = 0x8,
-    REGS_SIZE = 0xc,
+    /* Of NVIDIA's GPUs; Linux' nvgrace-gpu waits until both are ready */
+    REG_C2C_LINK_STATUS = 0x1498,
+    REG_HBM_TRAINING_STATUS = 0x200bc,
 };
+
+#define STATUS_READY 0xff
 
 /* The BARs with memory are those of Linux' nvgrace-gpu */
 enum {
@@ -98,7 +102,15 @@ static uint64_t regs_read(void *opaque, hwaddr addr, unsigned size)
 {
     GpuMemTestdev *s = opaque;
 
-    return addr == REG_STATUS ? s->status : 0;
+    switch (addr) {
+    case REG_STATUS:
+        return s->status;
+    case REG_C2C_LINK_STATUS:
+    case REG_HBM_TRAINING_STATUS:
+        return s->vendor_id == PCI_VENDOR_ID_NVIDIA ? STATUS_READY : 0;
+    default:
+        return 0;
+    }
 }
 
 static void regs_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
@@ -207,9 +219,9 @@ static void gpu_mem_testdev_realize(PCIDevice *pdev, Error **errp)
     }
 
     memory_region_init(&s->bar0, OBJECT(s), "gpu-mem-testdev-bar0",
-                       REGS_BAR_SIZE);
+                       BAR0_SIZE);
     memory_region_init_io(&s->regs, OBJECT(s), &regs_ops, s,
-                          "gpu-mem-testdev-regs", REGS_SIZE);
+                          "gpu-mem-testdev-regs", MSIX_TABLE_OFFSET);
     memory_region_add_subregion(&s->bar0, 0, &s->regs);
     pci_register_bar(pdev, 0, PCI_BASE_ADDRESS_SPACE_MEMORY, &s->bar0);
 

@@ -159,7 +159,7 @@ def planned_boot(name, host, gpus, *checks, others=(), **options):
                  others=(*OTHERS, *functions(gpus, mb[0]), *others))
     return Boot(name, vm, checks or (
         all_bars(*[PORT] * (4 + gpus), VIRTIO, VIRTIO,
-                 *[{0: 8 * KIB, 2: mb[2] * MIB, 4: mb[4] * MIB}] * gpus,
+                 *[{0: 256 * KIB, 2: mb[2] * MIB, 4: mb[4] * MIB}] * gpus,
                  *[{0: 256, 2: mb[0] * MIB}] * gpus),),
         **options)
 

@@ -104,9 +104,11 @@ def test_boot(tap, args, boot):
         found = report.parse(log)
         log = log.partition(FAILED)[0]
         same('kernel', found.kernel, version)
-        same('driver', set(re.findall(r'NVIDIA (\d+)\.\S+ driver', log)),
-             {DRIVER})
+        with open(os.path.join(args.guest, 'nvidia.ko'), 'rb') as file:
+            same('driver', re.findall(rb'\0version=(\d+)\.', file.read()),
+                 [DRIVER.encode()])
         same('GPUs', len(found.gpus), len(boot.gpus))
+        same('probed', log.count('NVRM: probing 0x10de 0x2342'), len(boot.gpus))
 
     def finds(index, nodes):
         same('nodes', nodes_of(log, found.gpus[index].address), nodes)

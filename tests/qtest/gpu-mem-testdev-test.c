@@ -18,6 +18,8 @@
 #define RAISE 0x0
 #define STATUS 0x4
 #define ACK 0x8
+#define C2C_LINK_STATUS 0x1498
+#define HBM_TRAINING_STATUS 0x200bc
 
 #define NUM_VECTORS 4
 
@@ -126,6 +128,16 @@ static void assert_ids(QPCIDevice *dev, uint16_t vendor, uint16_t device,
     g_assert_cmphex(qpci_config_readw(dev, PCI_SUBSYSTEM_ID), ==, sub_device);
 }
 
+/* What a driver of NVIDIA's GPUs waits for: 0xff, once it is ready */
+static void assert_status(Vm *vm, uint32_t value)
+{
+    QPCIBar regs = map_registers(vm->dev);
+
+    g_assert_cmphex(qpci_io_readl(vm->dev, regs, C2C_LINK_STATUS), ==, value);
+    g_assert_cmphex(qpci_io_readl(vm->dev, regs, HBM_TRAINING_STATUS), ==,
+                    value);
+}
+
 static void test_ids(void)
 {
     Vm *vm = vm_start(MEM GPU);
@@ -133,11 +145,13 @@ static void test_ids(void)
     assert_ids(vm->dev, 0x1234, 0x11ea, 0x1af4, 0x1100);
     g_assert_cmphex(qpci_config_readw(vm->dev, PCI_CLASS_DEVICE), ==, 0x0302);
     g_assert_cmpint(qpci_config_readb(vm->dev, PCI_INTERRUPT_PIN), ==, 1);
+    assert_status(vm, 0);
     vm_quit(vm);
 
     vm = vm_start(MEM GPU ",vendor-id=0x10de,device-id=0x2342,"
                   "sub-vendor-id=0x10df,sub-device-id=0x16eb");
     assert_ids(vm->dev, 0x10de, 0x2342, 0x10df, 0x16eb);
+    assert_status(vm, 0xff);
     vm_quit(vm);
 }
 
@@ -162,7 +176,7 @@ static void test_bars(void)
 
     qpci_config_writel(vm->dev, PCI_BASE_ADDRESS_0, UINT32_MAX);
     g_assert_cmphex(qpci_config_readl(vm->dev, PCI_BASE_ADDRESS_0), ==,
-                    (uint32_t)(-8 * KiB));
+                    (uint32_t)(-256 * KiB));
     g_assert_cmphex(qpci_config_readl(vm->dev, PCI_BASE_ADDRESS_1), ==, 0);
     assert_mem_bar(vm->dev, 2, 0);
     assert_mem_bar(vm->dev, 4, 2 * MiB);
