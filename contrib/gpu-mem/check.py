@@ -19,7 +19,7 @@ OK, UNKNOWN, TO_DO = 'ok', 'unknown', 'to do'
 NOTE = 'note'               # the memory is there without it
 MACHINE, SMMU = 'aarch64', 'arm-smmuv3'
 # Linux' include/uapi/linux/kvm.h
-KVM_CHECK_EXTENSION = 0xAE03
+KVM_CREATE_VM, KVM_CHECK_EXTENSION = 0xAE01, 0xAE03
 KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED = 243
 OPTIONS = (
     ('NVGRACE_GPU_VFIO_PCI', TO_DO, "the driver that shows a GPU's memory: "
@@ -63,7 +63,7 @@ class Root:
 
 
 def kvm(machine, device='/dev/kvm'):
-    """What KVM itself says."""
+    """What KVM itself says, of a machine: it knows that of no other file."""
     if machine != MACHINE:
         return TO_DO, (f'KVM: this machine is {machine}: such GPUs are in '
                        'arm64 hosts')
@@ -74,13 +74,16 @@ def kvm(machine, device='/dev/kvm'):
                        'and be started in EL2')
     except OSError as error:
         return UNKNOWN, f'KVM: {device}: {error.strerror}: run this as root'
+    files = [file]
     try:
-        can = fcntl.ioctl(file, KVM_CHECK_EXTENSION,
+        files.append(fcntl.ioctl(file, KVM_CREATE_VM, 0))
+        can = fcntl.ioctl(files[-1], KVM_CHECK_EXTENSION,
                           KVM_CAP_ARM_CACHEABLE_PFNMAP_SUPPORTED)
     except OSError as error:
         return UNKNOWN, f'KVM: {device}: {error.strerror}'
     finally:
-        os.close(file)
+        for each in files:
+            os.close(each)
     if can > 0:
         return OK, "KVM: it can map a GPU's memory as cacheable"
     return TO_DO, ("KVM: it can't map a GPU's memory as cacheable, so that the "
