@@ -7,8 +7,13 @@
  * the GPU's own.  It splits the memory into equal partitions and adds each to
  * the NUMA node of one domain: as many as the module's parameter "partitions"
  * says, then as many as are written to the device's attribute of that name.
+ * The number of a vector, written to the attribute "interrupt", has the device
+ * raise it: that fails unless the interrupt arrives.
  */
 #include <linux/acpi.h>
+#include <linux/completion.h>
+#include <linux/interrupt.h>
+#include <linux/io.h>
 #include <linux/log2.h>
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>
@@ -23,10 +28,18 @@
 #define GPUMEM_DEVICE 0x11ea
 #define GPUMEM_BAR 4
 #define GPUMEM_MAX_PARTITIONS 8
+#define GPUMEM_VECTORS 4
+/* Registers in BAR0 */
+#define GPUMEM_RAISE 0x0
+#define GPUMEM_ACK 0x8
 
 static unsigned int partitions = 1;
 module_param(partitions, uint, 0444);
 MODULE_PARM_DESC(partitions, "how many each GPU has at first: 0, 1, 2, 4, 8");
+
+static unsigned long size_mb;
+module_param(size_mb, ulong, 0444);
+MODULE_PARM_DESC(size_mb, "MiB of each GPU's BAR4 that are memory; 0: all");
 
 struct gpumem_range {
     u64 start;
@@ -302,8 +315,74 @@ static ssize_t partitions_store(struct device *dev,
 }
 static DEVICE_ATTR_RW(partitions);
 
+static irqreturn_t gpumem_interrupt(int irq, void *arrived)
+{
+    complete(arrived);
+    return IRQ_HANDLED;
+}
+
+static int gpumem_await(struct gpumem *gpu, unsigned int vector,
+                        void __iomem *registers)
+{
+    struct completion arrived;
+    int irq = pci_irq_vector(to_pci_dev(gpu->dev), vector);
+    int ret;
+
+    init_completion(&arrived);
+    ret = request_irq(irq, gpumem_interrupt, 0, "gpumem", &arrived);
+    if (ret) {
+        return ret;
+    }
+    iowrite32(vector, registers + GPUMEM_RAISE);
+    if (!wait_for_completion_timeout(&arrived, 10 * HZ)) {
+        ret = -ETIMEDOUT;
+    }
+    iowrite32(1 << vector, registers + GPUMEM_ACK);
+    free_irq(irq, &arrived);
+    return ret;
+}
+
+static int gpumem_raise(struct gpumem *gpu, unsigned int vector)
+{
+    struct pci_dev *pdev = to_pci_dev(gpu->dev);
+    void __iomem *registers = pci_iomap(pdev, 0, 0);
+    int ret;
+
+    if (!registers) {
+        return -ENOMEM;
+    }
+    pci_set_master(pdev);
+    ret = pci_alloc_irq_vectors(pdev, GPUMEM_VECTORS, GPUMEM_VECTORS,
+                                PCI_IRQ_MSIX);
+    if (ret > 0) {
+        ret = gpumem_await(gpu, vector, registers);
+        pci_free_irq_vectors(pdev);
+    }
+    pci_iounmap(pdev, registers);
+    return ret;
+}
+
+static ssize_t interrupt_store(struct device *dev,
+                               struct device_attribute *attr,
+                               const char *buf, size_t count)
+{
+    struct gpumem *gpu = dev_get_drvdata(dev);
+    unsigned int vector;
+    int ret = kstrtouint(buf, 0, &vector);
+
+    if (ret || vector >= GPUMEM_VECTORS) {
+        return -EINVAL;
+    }
+    mutex_lock(&gpu->lock);
+    ret = gpumem_raise(gpu, vector);
+    mutex_unlock(&gpu->lock);
+    return ret ? ret : count;
+}
+static DEVICE_ATTR_WO(interrupt);
+
 static struct attribute *gpumem_attrs[] = {
     &dev_attr_partitions.attr,
+    &dev_attr_interrupt.attr,
     NULL
 };
 ATTRIBUTE_GROUPS(gpumem);
@@ -323,6 +402,13 @@ static int gpumem_find_bar(struct gpumem *gpu, struct pci_dev *pdev)
         dev_err(gpu->dev, "BAR%d is no 64-bit prefetchable memory\n",
                 GPUMEM_BAR);
         return -ENODEV;
+    }
+    if (size_mb > gpu->size >> 20) {
+        dev_err(gpu->dev, "BAR%d has no %lu MiB\n", GPUMEM_BAR, size_mb);
+        return -EINVAL;
+    }
+    if (size_mb) {
+        gpu->size = (u64)size_mb << 20;
     }
     return 0;
 }

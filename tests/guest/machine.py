@@ -23,6 +23,7 @@ KVM_CREATE_VM = 0xAE01
 # One thread for all CPUs: with more, one CPU can change the memory map under
 # another, which QEMU 10.0 ends with an assertion (iotlb_to_section).
 TCG = 'tcg,thread=single'
+KVM = ('-accel', 'kvm', '-cpu', 'host')
 
 
 class MachineError(Exception):
@@ -76,6 +77,13 @@ def has_smmu_device(qemu):
         capture_output=True, check=True).stdout
 
 
+def has_accelerated_smmu(qemu):
+    """Whether such an SMMU, from 11.0 on, can use the host's."""
+    return has_smmu_device(qemu) and 'accel=' in subprocess.run(
+        [qemu, '-machine', 'none', '-device', 'arm-smmuv3,help'], text=True,
+        capture_output=True, check=True).stdout
+
+
 def has_cxl(qemu):
     """Whether its virt, from 10.2 on, has host bridges of CXL."""
     return subprocess.run(
@@ -114,7 +122,9 @@ class Machine:
     planned: str = ''
     others: tuple[str, ...] = ()    # further arguments
     further: str = ''           # what init reports besides, with commas
+    kernel_args: str = ''       # further ones
     arch: Arch = ARM64
+    accel: tuple[str, ...] = ()     # accelerator and CPU: else the best here
 
     def check(self, guest_dir):
         """Refuse what the guest's kernel can't take."""
@@ -256,6 +266,13 @@ class Machine:
                 args += device.command_line()
         return [*args, *self.others]
 
+    def append(self):
+        """The command line of its kernel."""
+        return (f'{self.arch.kernel_args} '
+                f'online_mb={sum(self.memory().values())} '
+                f'partitions={self.partitions} further={self.further} '
+                f'{self.kernel_args}')
+
     def command(self, qemu, guest_dir, out, extra=()):
         """The whole command; guest_dir is what build-guest made."""
         def file(name):
@@ -264,18 +281,15 @@ class Machine:
                 raise MachineError(f'{path} is missing: build the guest first')
             return path.replace(',', ',,')
 
-        accel = (['-accel', 'kvm', '-cpu', 'host']
-                 if self.arch is ARM64 and have_kvm() else
-                 ['-accel', TCG, '-cpu', self.arch.cpu])
+        accel = self.accel or (KVM if self.arch is ARM64 and have_kvm() else
+                               ('-accel', TCG, '-cpu', self.arch.cpu))
         return [qemu, *self.hardware(out, self.smmu and has_smmu_device(qemu)),
                 *accel,
                 '-nodefaults', '-no-reboot', '-display', 'none',
                 '-serial', 'stdio', *self.arch.firmware(file),
                 '-kernel', file('vmlinuz'),
                 '-initrd', file('initramfs.cpio.gz'),
-                '-append', f'{self.arch.kernel_args} '
-                f'online_mb={sum(self.memory().values())} '
-                f'partitions={self.partitions} further={self.further}',
+                '-append', self.append(),
                 *extra]
 
     def hot_plug(self):

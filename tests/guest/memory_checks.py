@@ -10,7 +10,7 @@ PAGE = 4096
 MIB = 1 << 20
 PATTERN_BYTES = MIB         # that the guest writes in each node
 FILE_KB = 2048              # what is in use while partitions change
-ROUNDS = 3
+ROUNDS = 3                  # if the guest is not told another number
 REFUSED = (3, 16)
 
 
@@ -56,14 +56,14 @@ def steps(first):
     return [*REFUSED, *reversed([0, *numbers[:-1]]), *numbers]
 
 
-def partitions_change(vm):
+def partitions_change(vm, rounds=ROUNDS):
     def check(found):
         """partitions come and go, and what is in their memory stays"""
         have = list(_splits(found.splits))
         gpus = [gpu.address for gpu in found.gpus]
         same('splits asked for', [(split.gpu, split.partitions)
                                   for split in have],
-             [(gpu, number) for number in steps(vm.partitions) * ROUNDS
+             [(gpu, number) for number in steps(vm.partitions) * rounds
               for gpu in sorted(gpus)])
         now = {gpu: vm.partitions for gpu in gpus}
         for number, split in enumerate(have):
@@ -122,7 +122,8 @@ def _pages_with(file, pattern):
     return pages
 
 
-def patterns(vm):
+def patterns(vm, of=None):
+    """OF: check only these GPUs; a later guest has overwritten the others'."""
     def check(found):
         """what the guest writes in a node is in that partition, no other"""
         nodes = [node for gpu in range(vm.gpus) for node in vm.gpu_memory(gpu)]
@@ -130,12 +131,15 @@ def patterns(vm):
         same('files of memory', len(found.memory_files), vm.gpus)
         size = vm.partition_mb() * MIB
         for index, path in enumerate(found.memory_files):
+            if index not in (of or range(vm.gpus)):
+                continue
             with open(path, 'rb') as file:
                 for node in nodes:
                     gpu = next(gpu for gpu in found.gpus
                                if node in gpu.nodes.values())
                     pages = _pages_with(
-                        file, f'GPU {gpu.address} node {node}\n'.encode())
+                        file, f'{found.boot_id} GPU {gpu.address} node '
+                        f'{node}\n'.encode())
                     part = node - vm.gpu_nodes(index)[0]
                     inside = {page for page in pages if
                               part * size <= page < (part + 1) * size}

@@ -83,12 +83,21 @@ class Report:
     # The PCI devices of each group
     iommu_groups: dict[int, list[str]] = dataclasses.field(
         default_factory=dict)
+    # Of each PCI device, such as identity
+    iommu_types: dict[str, str] = dataclasses.field(default_factory=dict)
     memory_files: list[str] = dataclasses.field(default_factory=list)
     # First and last address of each range that was memory at boot
     boot_memory: list[tuple[int, int]] = dataclasses.field(
         default_factory=list)
-    patterns: list[int] = dataclasses.field(default_factory=list)   # nodes
-    splits: list[str] = dataclasses.field(default_factory=list)     # lines
+    # The nodes with a pattern, which begins with a number of the boot's own
+    patterns: list[int] = dataclasses.field(default_factory=list)
+    boot_id: str = ''
+    log: str = ''           # all of it
+    said: str = ''          # by QEMU
+    # Lines of
+    splits: list[str] = dataclasses.field(default_factory=list)
+    interrupts: list[str] = dataclasses.field(default_factory=list)
+    dma: list[str] = dataclasses.field(default_factory=list)
     tables: dict[str, bytes] = dataclasses.field(default_factory=dict)
     failed: list[str] = dataclasses.field(default_factory=list)
 
@@ -164,7 +173,7 @@ def srat_initiators(table):
 
 # --- from the console to a Report -----------------------------------------
 
-def _sections(lines):
+def read_sections(lines):
     """The guest's sections by name, and those that failed."""
     sections, failed, name = {}, [], None
     for line in lines:
@@ -211,10 +220,11 @@ def parse(log):
     """A Report of the console's output, as far as that goes."""
     lines = log.splitlines()
     report = Report()
-    sections, report.failed = _sections(lines)
+    sections, report.failed = read_sections(lines)
     for line in lines:
         if line.startswith('@@ guest '):
             report.kernel = line.split()[2]
+    for line in sections.get('log', []):
         if found := re.search(r'ACPI: SRAT: Node \d+ .* hotplug$', line):
             report.srat_lines.append(found[0])
         if found := re.search(r'\] (.*hmat.*)', line, re.IGNORECASE):
@@ -239,15 +249,19 @@ def parse(log):
         if int(start, 16):
             bars[int(number)] = int(end, 16) - int(start, 16) + 1
     for line in sections.get('iommu_groups', []):
-        group, address = line.split()
+        group, address, kind = line.split()
         report.iommu_groups.setdefault(int(group), []).append(address)
+        report.iommu_types[address] = kind
     report.has_generic_initiator = ''.join(
         sections.get('has_generic_initiator', []))
     for line in sections.get('iomem', []):
         first, last = line.split()
         report.boot_memory.append((int(first, 16), int(last, 16)))
-    report.patterns = list(map(int, sections.get('patterns', [])))
+    report.boot_id, *nodes = sections.get('patterns') or ['']
+    report.patterns = list(map(int, nodes))
     report.splits = sections.get('partitions', [])
+    report.interrupts = sections.get('interrupts', [])
+    report.dma = sections.get('dma', [])
     for name in TABLES:
         if sections.get(name):
             report.tables[name] = _decode_table(name, sections[name],
