@@ -17,7 +17,7 @@ class Files:
     variables: str
     kernel: str
     initrd: str
-    console: str            # a socket that the guest's console connects to
+    console: str = ''       # a socket that the guest's console connects to
 
 
 # A GPU's address on the host can't be had here, its place in the guest can.
@@ -42,12 +42,9 @@ BOOTED_PATHS = (('/var/lib/libvirt/images/vmlinuz', 'kernel'),
                 ('/var/lib/libvirt/images/initramfs.cpio.gz', 'initrd'))
 
 
-def _replaced(files, kernel_args):
-    """What a domain says, how many times, and what it is to say here."""
+def _booted(files, kernel_args):
+    """A kernel in the place of the disk."""
     return (
-        ("<domain type='kvm'", 1, "<domain type='qemu'"),
-        ("<cpu mode='host-passthrough'>", 1,
-         "<cpu mode='custom' match='exact'><model>max</model>"),
         ("""\
     <disk type='file' device='disk'>
       <driver name='qemu' type='qcow2'/><target dev='vda' bus='virtio'/>
@@ -59,6 +56,15 @@ def _replaced(files, kernel_args):
          f'<cmdline>{kernel_args}</cmdline></os>'
          # A kernel that panics reboots: let that be the end
          '<on_reboot>destroy</on_reboot>'),
+    )
+
+
+def _emulated(files):
+    """What a domain says, how many times, and what it is to say here."""
+    return (
+        ("<domain type='kvm'", 1, "<domain type='qemu'"),
+        ("<cpu mode='host-passthrough'>", 1,
+         "<cpu mode='custom' match='exact'><model>max</model>"),
         # It would take the place of the GPU, of which libvirt doesn't know
         ('</devices>', 1, "<memballoon model='none'/></devices>"),
         ("<console type='pty'/>", 1, "<console type='unix'>"
@@ -109,11 +115,23 @@ def _bus_name(bus, document):
 def without_hardware(document, files, kernel_args):
     """The domain for an emulated machine with an eighth of the memory."""
     document = _exchange(with_paths(document, files),
-                         _replaced(files, kernel_args))
+                         _booted(files, kernel_args) + _emulated(files))
     # The host's nodes are those of this machine
     document = re.sub('(?s)<numatune>.*?</numatune>', '', document)
     return re.sub(r"(<memory unit='GiB'>|memory=')(8|16)\b",
                   lambda found: f'{found[1]}{int(found[2]) // 8}', document)
+
+
+def for_host(document, files, kernel_args, address, node_mb):
+    """The domain for a host with KVM and a GPU, but less memory."""
+    domain, bus, slot, function = re.split('[:.]', address)
+    return _exchange(with_paths(document, files), (
+        *_booted(files, kernel_args),
+        ("<memory unit='GiB'>16<", 1, f"<memory unit='MiB'>{2 * node_mb}<"),
+        ("memory='8' unit='GiB'", 2, f"memory='{node_mb}' unit='MiB'"),
+        ("domain='0x0009' bus='0x01' slot='0x00' function='0x0'", 1,
+         f"domain='0x{domain}' bus='0x{bus}' slot='0x{slot}' "
+         f"function='0x{function}'")))
 
 
 def for_this_machine(document, files, gpus, kernel_args, managed=False):

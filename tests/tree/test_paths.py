@@ -52,7 +52,7 @@ BUILT = ('guest/vmlinuz', 'guest-new/vmlinuz', 'run/guest.log',
          'guest-test/log', 'log/base.log', 'docs/made', 'stage.x/bin/qemu',
          'results/guest.json',
          'deb/root', 'qemu-gpu-mem_1_arm64.deb', 'series/a/0001-a.patch',
-         'check-series/failed', 'vfio/vmlinuz', 'nvidia/nvidia.ko',
+         'check-series/failed', 'server/qemu/program', 'nvidia/nvidia.ko',
          'bench/report.md')
 
 # The scripts that make something anew in the folders that they are given
@@ -65,7 +65,8 @@ IN_BUILD = ('scripts/apply-tree .', 'scripts/for-base .',
             'tests/guest/fetch-packages cache trixie arm64',
             'tests/gpu-mem/build-python . cache guest',
             'tests/nvidia/build-nvidia . cache guest',
-            'tests/vfio/build-outer . cache qemu/program guest')
+            'tests/server/build-qemu .', 'tests/server/build-libvirt .',
+            'tests/server/build-old . cache guest')
 
 
 def write(path, text='precious\n'):
