@@ -25,6 +25,7 @@ OPTIONS = (
     ('NVGRACE_GPU_VFIO_PCI', TO_DO, "the driver that shows a GPU's memory: "
      'build one with it'),
     ('IOMMUFD', NOTE, 'what an accelerated SMMU is made by'),
+    ('VFIO_DEVICE_CDEV', NOTE, 'the files by which IOMMUFD has devices'),
     ('ARM_SMMU_V3_IOMMUFD', NOTE, 'an accelerated SMMU'),
     ('TEGRA241_CMDQV', NOTE, "a guest's own command queues of its SMMU"))
 NO_ATS = 'so that the guest has no ATS'
@@ -62,10 +63,10 @@ class Root:
                           text.decode('utf-8', 'replace')) or None
 
 
-def kvm(machine, device='/dev/kvm'):
-    """What KVM itself says, of a machine: it knows that of no other file."""
-    if machine != MACHINE:
-        return TO_DO, (f'KVM: this machine is {machine}: such GPUs are in '
+def kvm(arch, device='/dev/kvm'):
+    """What KVM says of a new virtual machine; /dev/kvm itself can't tell."""
+    if arch != MACHINE:
+        return TO_DO, (f'KVM: this machine is {arch}: such GPUs are in '
                        'arm64 hosts')
     try:
         file = os.open(device, os.O_RDWR | os.O_CLOEXEC)
@@ -87,8 +88,8 @@ def kvm(machine, device='/dev/kvm'):
     if can > 0:
         return OK, "KVM: it can map a GPU's memory as cacheable"
     return TO_DO, ("KVM: it can't map a GPU's memory as cacheable, so that the "
-                   'guest ends on first use: take a newer kernel (6.12 is too '
-                   'old), on CPUs with S2FWB and DIC')
+                   'guest ends on first use: take Linux 6.17 or newer, on CPUs '
+                   'with S2FWB and DIC')
 
 
 def of_host(host, root, guest):

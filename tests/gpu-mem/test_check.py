@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from unittest import mock
 
 sys.dont_write_bytecode = True      # the source directory stays clean
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -509,6 +508,8 @@ HOST_ROWS = (
       "that shows a GPU's memory: build one with it",
       'note: kernel: it is without CONFIG_IOMMUFD, what an accelerated SMMU is '
       'made by',
+      'note: kernel: it is without CONFIG_VFIO_DEVICE_CDEV, the files by which '
+      'IOMMUFD has devices',
       'note: kernel: it is without CONFIG_ARM_SMMU_V3_IOMMUFD, an accelerated '
       'SMMU',
       "note: kernel: it is without CONFIG_TEGRA241_CMDQV, a guest's own "
