@@ -13,7 +13,6 @@ import importlib.util
 import gzip
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile

@@ -178,8 +178,8 @@ def _ssdt(gpus, dsdt, out):
 def iort_canwbs(table):
     """An IORT whose root complexes have CANWBS, among the memory access flags.
 
-    Linux gives an accelerated SMMU only to devices below such a root complex
-    (arm-smmu-v3's arm_smmu_get_viommu_size(), 7.3).
+    Linux makes an accelerated SMMU only for devices below such a root complex, or
+    where the SMMU itself has S2FWB (7.3, arm_smmu_get_viommu_size()).
     """
     iort = bytearray(table)
     count, at = struct.unpack_from('<II', iort, IORT_NODES)
