@@ -98,11 +98,14 @@ other_arches=${arches#* }
 
 # leave_boards_out BASE: BASE/../no-boards.mak is a configuration of devices without
 # Arm's boards of other uses, which are a sixth of the build.  QEMU's default.mak has a
-# line in a comment for each.  RASPI is for the tests, as a machine without ACPI tables.
+# line in a comment for most; ALLWINNER_R40 has none, and would abort without the SD
+# host of ALLWINNER_H3.  RASPI is for the tests, as a machine without ACPI tables.
 leave_boards_out() {
-    cat "$1"/configs/devices/arm-softmmu/default.mak \
-        "$1"/configs/devices/aarch64-softmmu/default.mak |
-        sed -n 's/^[# ]*\(CONFIG_[A-Z0-9_]*=n\)$/\1/p' |
+    {
+        cat "$1"/configs/devices/arm-softmmu/default.mak \
+            "$1"/configs/devices/aarch64-softmmu/default.mak
+        echo CONFIG_ALLWINNER_R40=n
+    } | sed -n 's/^[# ]*\(CONFIG_[A-Z0-9_]*=n\)$/\1/p' |
         grep -v -e _DEVICES= -e _VIRT= -e _SBSA_REF= -e _RASPI= \
             >"$1/../no-boards.mak"
 }
