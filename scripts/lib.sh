@@ -111,9 +111,9 @@ leave_boards_out() {
 }
 without_boards=--with-devices-aarch64=../../../../no-boards     # of configs/devices
 
-# link_bios BUILD: PCs don't start without a BIOS, and Debian's source package of QEMU
-# is without any.  Links, from where QEMU looks for it before it is installed, to where
-# the machine has it.
+# link_bios BUILD: PCs don't start without a BIOS, nor network cards without a ROM, and
+# Debian's source package of QEMU has neither.  Links, from where QEMU looks for them
+# before it is installed, to where the machine has them.
 link_bios() {
     prefix=$(sed -n 's/^--prefix=//p' "$1/qemu.options")
     bundle=$1/qemu/qemu-bundle
