@@ -14,7 +14,7 @@ BUILD := $(CURDIR)/build-$(notdir $(BASE:/=))
 endif
 
 # The recipes use these paths without quotes
-refused := $(shell scripts/plain-path $(call quoted,$(CURDIR)) \
+refused := $(shell scripts/build/plain-path $(call quoted,$(CURDIR)) \
     $(call quoted,BASE=$(BASE)) $(call quoted,BUILD=$(BUILD)))
 ifneq ($(.SHELLSTATUS),0)
 $(error $(or $(refused),run make in the folder of this tree))
@@ -52,13 +52,13 @@ RUN_GUEST := $(GUEST)$(patsubst %,-%,$(filter-out own,$(KERNEL)))
 .NOTPARALLEL:
 
 all: $(BUILD)/build.ninja
-	@scripts/build-qemu $(BUILD)
+	@scripts/build/build-qemu $(BUILD)
 
 $(BUILD)/build.ninja:
 	@./configure --build=$(BUILD) $(if $(BASE),--base=$(BASE))
 
 run: all
-	@$(if $(filter new,$(KERNEL)),scripts/host-packages $(BUILD) kernel)
+	@$(if $(filter new,$(KERNEL)),scripts/build/host-packages $(BUILD) kernel)
 	@tests/guest/build-guest $(RUN_GUEST) $(BUILD)/cache arm64 $(KERNEL)
 	@tests/guest/run.py --qemu $(BUILD)/qemu-system-aarch64 \
 	    --guest $(RUN_GUEST) --out $(BUILD)/run --gpus $(GPUS) \
@@ -67,58 +67,58 @@ run: all
 	    $(if $(PARTITIONS),--partitions $(PARTITIONS)) -- $(QEMU_ARGS)
 
 check: $(BUILD)/build.ninja
-	@scripts/host-packages $(BUILD) docs tests kernel bench
-	@scripts/run-tests $(BUILD) $(SUITE)
+	@scripts/build/host-packages $(BUILD) docs tests kernel bench
+	@scripts/test/run-tests $(BUILD) $(SUITE)
 
 fuzz: all
-	@scripts/build-qemu $(BUILD) others
+	@scripts/build/build-qemu $(BUILD) others
 	@tests/fuzz/fuzz.py --qemu $(BUILD)/qemu-system-aarch64 \
 	    --pc-qemu $(BUILD)/qemu-system-x86_64 --count $(N) \
 	    --jobs $$(nproc) $(if $(SEED),--seed $(SEED))
 
 bench: all
-	@scripts/host-packages $(BUILD) bench
+	@scripts/build/host-packages $(BUILD) bench
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
 	@tests/bench/bench.py --qemu $(BUILD)/qemu-system-aarch64 \
 	    --guest $(GUEST) --out $(BUILD)/bench
 
 docs: $(BUILD)/build.ninja
-	@scripts/host-packages $(BUILD) docs
-	@scripts/build-docs $(BUILD)
+	@scripts/build/host-packages $(BUILD) docs
+	@scripts/build/build-docs $(BUILD)
 
 install: all docs
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
-	@scripts/install-qemu $(BUILD) $(GUEST) $(call quoted,$(PREFIX))
+	@scripts/package/install-qemu $(BUILD) $(GUEST) $(call quoted,$(PREFIX))
 
 deb: all docs
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
-	@scripts/build-deb $(BUILD) $(GUEST)
+	@scripts/package/build-deb $(BUILD) $(GUEST)
 
 uninstall:
-	@scripts/uninstall-qemu $(BUILD) $(call quoted,$(PREFIX))
+	@scripts/package/uninstall-qemu $(BUILD) $(call quoted,$(PREFIX))
 
 series: $(BUILD)/build.ninja
-	@scripts/apply-tree $(BUILD)
-	@scripts/make-series $(BUILD) $(call quoted,$(OUT))
+	@scripts/base/apply-tree $(BUILD)
+	@scripts/series/make-series $(BUILD) $(call quoted,$(OUT))
 
 check-series: series
-	@scripts/host-packages $(BUILD) tests
+	@scripts/build/host-packages $(BUILD) tests
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
-	@scripts/check-series $(BUILD) $(call quoted,$(OUT))
+	@scripts/series/check-series $(BUILD) $(call quoted,$(OUT))
 
 check-regress: all
-	@scripts/host-packages $(BUILD) tests
+	@scripts/build/host-packages $(BUILD) tests
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
-	@scripts/check-regress $(BUILD) $(GUEST)
+	@scripts/test/check-regress $(BUILD) $(GUEST)
 
 check-targets: $(BUILD)/build.ninja
-	@scripts/check-targets $(BUILD)
+	@scripts/test/check-targets $(BUILD)
 
 clean:
-	@scripts/clean $(BUILD)
+	@scripts/build/clean $(BUILD)
 
 distclean:
-	@scripts/clean $(BUILD) all
+	@scripts/build/clean $(BUILD) all
 
 help:
 	@echo "make                build $(BUILD)/qemu-system-aarch64"

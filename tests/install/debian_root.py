@@ -40,8 +40,8 @@ class DebianRoot:
             suite = f'{codename},{codename}-updates'
         arch = self._output('dpkg', '--print-architecture')
         apt = f'{path}.apt'
-        self._output(os.path.join(scripts, 'private-apt'), apt, 'deb', suite,
-                     arch)
+        self._output(os.path.join(scripts, 'base', 'private-apt'), apt, 'deb',
+                     suite, arch)
         # What the machine's own apt has for it; empty if nothing
         valid = self._output('apt-config', 'dump', VALID)
         # With package lists that stay, so that apt in there needs no update

@@ -80,7 +80,8 @@ class Install:
     def _run(self, script, *arguments):
         """The exit status of a script, and what it says."""
         done = subprocess.run(
-            [os.path.join(TOP, 'scripts', script), *arguments, *self.given],
+            [os.path.join(TOP, 'scripts', 'package', script), *arguments,
+             *self.given],
             env=dict(os.environ, DESTDIR=self.destdir), umask=0o077,
             stdin=subprocess.DEVNULL, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, timeout=SECONDS, check=False)

@@ -56,10 +56,10 @@ BUILT = ('guest/vmlinuz', 'guest-new/vmlinuz', 'run/guest.log',
          'bench/report.md')
 
 # The scripts that make something anew in the folders that they are given
-IN_BUILD = ('scripts/apply-tree .', 'scripts/for-base .',
-            'scripts/build-deb . guest', 'scripts/build-docs .',
-            'scripts/fetch-base . 10.0', 'scripts/install-qemu . guest',
-            'scripts/configure-clean . qemu',
+IN_BUILD = ('scripts/base/apply-tree .', 'scripts/base/for-base .',
+            'scripts/package/build-deb . guest', 'scripts/build/build-docs .',
+            'scripts/base/fetch-base . 10.0', 'scripts/build/configure-clean . qemu',
+            'scripts/package/install-qemu . guest',
             'tests/guest/build-guest guest cache',
             'tests/guest/build-kernel cache',
             'tests/guest/fetch-packages cache trixie arm64',
@@ -111,7 +111,7 @@ class Scratch:
             os.makedirs(os.path.dirname(copy), exist_ok=True)
             shutil.copy(os.path.join(TOP, path), copy)
         # Whatever goes wrong, nothing is fetched or installed
-        for stub in ('host-packages', 'private-apt'):
+        for stub in ('build/host-packages', 'base/private-apt'):
             script(os.path.join(self.tree, 'scripts', stub), 'exit 1')
         write(os.path.join(self.tree, 'config.mk'), '\n')
         for path in (*KEPT, *BUILT):
@@ -229,7 +229,7 @@ def characters():
     plain = f'{string.ascii_letters}{string.digits}äß€😀'
     with Scratch() as scratch:
         def taken(path):
-            return scratch.run('scripts/plain-path', path)[0] == 0
+            return scratch.run('scripts/build/plain-path', path)[0] == 0
         same('all others are taken', taken(plain), True)
         same('taken', [char for char in map(chr, range(1, 128))
                        if char not in plain and taken(f'/x{char}y')],
@@ -256,9 +256,9 @@ def good_tree(name):
     """make, make clean and make distclean do what they are for"""
     with Scratch(name) as scratch:
         same('make -n', scratch.make('-n'),
-             (0, f'scripts/build-qemu {scratch.build}\n'))
+             (0, f'scripts/build/build-qemu {scratch.build}\n'))
         # By CDPATH, cd would go to another folder than the tree's
-        write(scratch.path('home', 'scripts', 'precious'))
+        write(scratch.path('home', 'scripts', 'build', 'precious'))
         scratch.forget()
         same('exit status', scratch.make('clean', CDPATH=scratch.path('home'))[0],
              0)
@@ -341,10 +341,9 @@ def scripts_elsewhere():
 def arguments_arrive():
     """PREFIX and OUT get to the scripts as they are"""
     with Scratch() as scratch:
-        for name in os.listdir(os.path.join(scratch.tree, 'scripts')):
-            if name not in ('plain-path', 'lib.sh'):
-                script(os.path.join(scratch.tree, 'scripts', name),
-                       'printf "%s\\n" "$@"')
+        for path in pathlib.Path(scratch.tree, 'scripts').glob('*/*'):
+            if path.name != 'plain-path':
+                script(path, 'printf "%s\\n" "$@"')
         script(os.path.join(scratch.tree, 'tests/guest/build-guest'), '')
         for target, name in (('install', 'PREFIX'), ('uninstall', 'PREFIX'),
                              ('series', 'OUT'), ('check-series', 'OUT')):
@@ -389,15 +388,15 @@ def uninstall_elsewhere():
         prefix = f'{scratch.path("notes")}\n2026'
         install(scratch, prefix)
         same('exit status', scratch.make('uninstall', f'PREFIX={prefix}')[0], 2)
-        same('exit status', scratch.run('scripts/uninstall-qemu', scratch.build,
-                                        prefix)[0], 1)
+        same('exit status', scratch.run('scripts/package/uninstall-qemu',
+                                        scratch.build, prefix)[0], 1)
         scratch.touched()
 
 
 def series_elsewhere():
     """make series replaces what an earlier one wrote, no other patches"""
     loader = importlib.machinery.SourceFileLoader(
-        'make_series', os.path.join(TOP, 'scripts', 'make-series'))
+        'make_series', os.path.join(TOP, 'scripts', 'series', 'make-series'))
     make_series = importlib.util.module_from_spec(
         importlib.util.spec_from_loader('make_series', loader))
     loader.exec_module(make_series)

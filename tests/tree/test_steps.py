@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 from checks import Failure, same    # noqa: E402
 from tap import Tap                 # noqa: E402
 
-RUN_STEP, RUN_TESTS = (os.path.abspath(os.path.join(TOP, 'scripts', name))
+RUN_STEP, RUN_TESTS = (os.path.abspath(os.path.join(TOP, 'scripts', 'test', name))
                        for name in ('run-step', 'run-tests'))
 # Of each step: its kind, its command in a shell, and what it needs
 GOOD = {'built': ('build', 'echo this is built', ()),
