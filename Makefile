@@ -134,7 +134,7 @@ help:
 	@echo "make install        install QEMU, its firmware and its documents"
 	@echo "                    (PREFIX=/usr/local, DESTDIR=...)"
 	@echo "make uninstall      remove what was installed (PREFIX, DESTDIR as then)"
-	@echo "make series         write the four patch series (OUT=$(BUILD)/series)"
+	@echo "make series         write the patch series (OUT=$(BUILD)/series)"
 	@echo "make check-series   apply, compile and test them patch by patch"
 	@echo "make check-regress  run QEMU's own qtests without this tree and with it"
 	@echo "make check-targets  compile all targets by gcc and by clang"
