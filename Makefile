@@ -39,6 +39,11 @@ SEED :=
 # make series: where the folders of patches are written to
 OUT = $(BUILD)/series
 
+# make check-series: what the folder of one series begins with, such as c; empty:
+# all.  LAST=1: compile only after the last patch of each
+SERIES :=
+LAST :=
+
 # make install, make uninstall: below which folder; empty: that of ./configure
 PREFIX :=
 
@@ -104,7 +109,8 @@ series: $(BUILD)/build.ninja
 check-series: series
 	@scripts/build/host-packages $(BUILD) tests
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
-	@scripts/series/check-series $(BUILD) $(call quoted,$(OUT))
+	@scripts/series/check-series $(BUILD) $(call quoted,$(OUT)) \
+	    $(call quoted,$(SERIES)) $(if $(LAST),last)
 
 check-regress: all
 	@scripts/build/host-packages $(BUILD) tests
@@ -135,7 +141,8 @@ help:
 	@echo "                    (PREFIX=/usr/local, DESTDIR=...)"
 	@echo "make uninstall      remove what was installed (PREFIX, DESTDIR as then)"
 	@echo "make series         write the patch series (OUT=$(BUILD)/series)"
-	@echo "make check-series   apply, compile and test them patch by patch"
+	@echo "make check-series   apply, compile and test them patch by patch, or only"
+	@echo "                    SERIES=c; LAST=1: compile only the last patch of each"
 	@echo "make check-regress  run QEMU's own qtests without this tree and with it"
 	@echo "make check-targets  compile all targets by gcc and by clang"
 	@echo "make clean          remove what was built, keep what was fetched"
