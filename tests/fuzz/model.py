@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the tables of a machine must hold.
 
-It follows docs/system/devices/nvidia-gpu-mem-acpi.rst, not the code.
+It follows docs/system/devices/nvidia-gpu-mem-acpi.rst and guide/tables.rst, not the
+code.
 """
 
 import dataclasses

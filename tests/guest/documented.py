@@ -9,8 +9,7 @@ import tempfile
 from checks import same
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir,
-                      os.pardir, 'docs', 'system', 'devices',
-                      'nvidia-gpu-mem-acpi-four-gpus.sh')
+                      os.pardir, 'guide', 'four-gpus.sh')
 PRINT_ARGUMENTS = '#!/bin/sh\nprintf "%s\\n" "$@"\n'
 # What plays the GPU differs, and needs neither an SMMU that the host's hardware
 # accelerates nor IOMMUFD

@@ -92,8 +92,7 @@ class Case:
     def path(self, older):
         return os.path.join(TOP, *(
             ('contrib', 'libvirt', f'{self.document}-11.xml') if older else
-            ('docs', 'system', 'devices',
-             f'nvidia-gpu-mem-acpi-{self.document}.xml')))
+            ('guide', f'{self.document}.xml')))
 
     def text(self, older):
         with open(self.path(older)) as file:

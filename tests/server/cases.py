@@ -23,8 +23,7 @@ from test_nvidia import FAILED, nodes_of
 NVGRACE, PLAIN = 'nvgrace_gpu_vfio_pci', 'vfio-pci'
 PLAN = '@PLAN@'
 GUEST = 'guest'
-DOMAIN = os.path.join(server.TOP, 'docs', 'system', 'devices',
-                      'nvidia-gpu-mem-acpi-one-gpu.xml')
+DOMAIN = os.path.join(server.TOP, 'guide', 'one-gpu.xml')
 # The console of a guest in the server is slow: a byte takes 0.4 ms
 ARCH = dataclasses.replace(
     ARM64, kernel_args='console=ttyAMA0 loglevel=3 panic=-1 '
