@@ -135,7 +135,7 @@ help:
 	@echo "make check          run all tests, or those of a SUITE"
 	@echo "make fuzz           run random machines (N=10000, SEED=random)"
 	@echo "make bench          measure what the tables cost, beside other objects"
-	@echo "make docs           make QEMU's documents, with our pages in them"
+	@echo "make docs           make QEMU's documents, with ours, and the guide"
 	@echo "make deb            write a Debian package, $(BUILD)/qemu-gpu-mem_*.deb"
 	@echo "make install        install QEMU, its firmware and its documents"
 	@echo "                    (PREFIX=/usr/local, DESTDIR=...)"

@@ -50,6 +50,12 @@ PAGES = (
     ('share/man/man1/qemu-system-aarch64.1', OBJECT),
     ('share/man/man7/qemu-qmp-ref.7', PROPERTIES))
 
+GUIDE = 'share/doc/qemu/guide'
+# In the tree's guide/; the index links to them
+GUIDE_FILES = ('one-gpu.xml', 'two-gpus.xml', 'four-gpus.sh')
+# Its path, empty within a page, and its place there
+LOCAL_LINK = re.compile(r'(?:href|src)="([^":#?]*)(?:#([^"]*))?["?]')
+
 SECONDS = 300               # for a program that only installs or answers
 
 
@@ -233,6 +239,38 @@ def documents(it):
                 raise Failure(f'{page} does not name {word}')
 
 
+def linked(page):
+    """The files that a page links to; each has the place that is named."""
+    files = []
+    with open(page) as file:
+        links = LOCAL_LINK.findall(file.read())
+    for path, place in links:
+        files.append(os.path.normpath(os.path.join(os.path.dirname(page), path))
+                     if path else page)
+        if not os.path.isfile(files[-1]):
+            raise Failure(f'{page} links to {path}, which is not there')
+        if place:
+            with open(files[-1]) as file:
+                if f'id="{place}"' not in file.read():
+                    raise Failure(f'{page} links to {path}#{place}, but {path} '
+                                  'has no such place')
+    return files
+
+
+def guide(it):
+    """what the guide links to is there, QEMU's pages and the files of its index"""
+    for page in glob.glob(it.path(f'{GUIDE}/*.html')):
+        linked(page)
+    files = {os.path.basename(path): path
+             for path in linked(it.path(f'{GUIDE}/index.html'))}
+    same('files that the index lacks',
+         [name for name in GUIDE_FILES if name not in files], [])
+    for name in GUIDE_FILES:
+        with (open(files[name]) as file,
+              open(os.path.join(TOP, 'guide', name)) as wanted):
+            same(name, file.read(), wanted.read())
+
+
 def plans(it):
     """qemu-gpu-mem shows the GPU of a saved host"""
     said = subprocess.run(
@@ -310,7 +348,8 @@ def refuses_uninstall(it):
 
 
 AS_INSTALLED = (readable, has_objects, searches_its_data, finds_firmware,
-                describes_firmware, has_firmware, documents, plans, checks_guest)
+                describes_firmware, has_firmware, documents, guide, plans,
+                checks_guest)
 SHARED = (refuses_foreign, installs, keeps_others, *AS_INSTALLED, boots,
           replaces_older, uninstalls, refuses_uninstall)
 STAGED = (installs, nothing_elsewhere, *AS_INSTALLED, uninstalls, spares_later)
