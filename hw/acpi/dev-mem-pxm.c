@@ -1,68 +1,66 @@
 /*
- * NUMA nodes for the coherent memory of a PCI device: the object
+ * NUMA nodes for the coherent memory of a PCI device
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include "qemu/bitmap.h"
+#include "qemu/cutils.h"
 #include "qapi/error.h"
 #include "qapi/qapi-builtin-visit.h"
 #include "qom/object_interfaces.h"
 #include "hw/acpi/dev-mem-pxm.h"
+#include "hw/acpi/pci.h"
+#include "hw/pci/pci_bridge.h"
+#include "system/runstate.h"
 
-static const char *object_id(const DevMemPxmAcpi *dm)
-{
-    return object_get_canonical_path_component(OBJECT(dm));
-}
-
-static bool take_nodeset(DevMemPxmAcpi *dm, Error **errp)
+PCIDevice *dev_mem_pxm_acpi_device(const DevMemPxmAcpi *dm, Error **errp)
 {
     ERRP_GUARD();
-    DECLARE_BITMAP(nodes, MAX_NODES) = {};
-    unsigned long first, hole, last;
-    uint32List *l;
+    Object *devices = machine_get_container("peripheral");
+    Object *dev = object_resolve_path_component(devices, dm->devid);
 
-    for (l = dm->nodeset; l; l = l->next) {
-        if (l->value >= MAX_NODES) {
-            error_setg(errp, "nodeset: QEMU knows the nodes 0-%d, not %u",
-                       MAX_NODES - 1, l->value);
-            error_append_hint(errp, "Take nodes that -numa node creates.\n");
-            return false;
-        }
-        if (test_and_set_bit(l->value, nodes)) {
-            error_setg(errp, "nodeset: node %u is given twice", l->value);
-            return false;
-        }
+    /* Before it is realized, and while it is unplugged, it has no slot */
+    if (!dev || !qdev_is_realized(DEVICE(dev))) {
+        error_setg(errp, "devid=%s: there is no such device", dm->devid);
+        error_append_hint(errp, "Give a -device this id.\n");
+        return NULL;
     }
-
-    last = find_last_bit(nodes, MAX_NODES);
-    if (last == MAX_NODES) {
-        error_setg(errp, "nodeset: it is empty");
-        error_append_hint(errp,
-                          "Name at least one node, such as nodeset=2.\n");
-        return false;
+    if (!object_dynamic_cast(dev, TYPE_PCI_DEVICE)) {
+        error_setg(errp, "devid=%s: this %s is not a PCI device", dm->devid,
+                   object_get_typename(dev));
+        return NULL;
     }
-    first = find_first_bit(nodes, MAX_NODES);
-    hole = find_next_zero_bit(nodes, MAX_NODES, first);
-    if (hole < last) {
-        error_setg(errp, "nodeset: node %lu is missing between %lu and %lu",
-                   hole, first, last);
-        error_append_hint(errp, "The guest can be told only consecutive nodes, "
-                          "such as nodeset=%lu-%lu.\n", first, last);
-        return false;
+    /* A PCI expander bridge is a host bridge, the others are PCI bridges */
+    if (IS_PCI_BRIDGE(dev) ||
+        PCI_DEVICE_GET_CLASS(dev)->class_id == PCI_CLASS_BRIDGE_HOST) {
+        error_setg(errp, "devid=%s: this %s is a PCI bridge", dm->devid,
+                   object_get_typename(dev));
+        error_append_hint(errp, "Give the id of the device behind it.\n");
+        return NULL;
     }
-    dm->first_node = first;
-    dm->num_nodes = last - first + 1;
-    return true;
+    return PCI_DEVICE(dev);
 }
 
-char *dev_mem_pxm_acpi_nodeset_str(const DevMemPxmAcpi *dm)
+static bool check_nodeset(const DevMemPxmAcpi *dm, Error **errp)
 {
-    return dm->num_nodes == 1 ?
-        g_strdup_printf("%u", dm->first_node) :
-        g_strdup_printf("%u-%u", dm->first_node,
-                        dev_mem_pxm_acpi_last_node(dm));
+    ERRP_GUARD();
+    uint32_t first = find_first_bit(dm->nodeset, MAX_NODES);
+    uint32_t last = find_last_bit(dm->nodeset, MAX_NODES);
+    uint32_t hole = find_next_zero_bit(dm->nodeset, MAX_NODES, first);
+
+    if (first == MAX_NODES) {
+        error_setg(errp, "nodeset: it is empty");
+        error_append_hint(errp, "Name at least one node.\n");
+        return false;
+    }
+    if (hole < last) {
+        error_setg(errp, "nodeset: node %u is missing between %u and %u",
+                   hole, first, last);
+        error_append_hint(errp, "Give consecutive nodes.\n");
+        return false;
+    }
+    return true;
 }
 
 /* No other object may be for this device, or have one of the nodes */
@@ -72,29 +70,75 @@ static bool check_others(const DevMemPxmAcpi *dm, const NumaState *numa,
     ERRP_GUARD();
 
     for (uint32_t i = 0; i < MAX_NODES; i++) {
-        const DevMemPxmAcpi *other = (DevMemPxmAcpi *)numa->nodes[i].owner;
-        uint32_t shared;
+        const DevMemPxmAcpi *other = numa->nodes[i].owner;
+        const char *id;
 
         if (!other) {
             continue;
         }
+        id = object_get_canonical_path_component(OBJECT(other));
         if (g_str_equal(dm->devid, other->devid)) {
             error_setg(errp, "devid=%s: object '%s' is for this device too",
-                       dm->devid, object_id(other));
-            error_append_hint(errp, "A device takes one object, with all its "
-                              "nodes.\n");
+                       dm->devid, id);
+            error_append_hint(errp, "Give one object all nodes.\n");
             return false;
         }
-        shared = MAX(dm->first_node, other->first_node);
-        i = dev_mem_pxm_acpi_last_node(other);
-        if (shared <= MIN(dev_mem_pxm_acpi_last_node(dm), i)) {
-            g_autofree char *nodeset = dev_mem_pxm_acpi_nodeset_str(dm);
-
-            error_setg(errp, "nodeset=%s: object '%s' has node %u too",
-                       nodeset, object_id(other), shared);
+        if (test_bit(i, dm->nodeset)) {
+            error_setg(errp, "nodeset: object '%s' has node %u too", id, i);
             error_append_hint(errp, "Give each object nodes of its own.\n");
             return false;
         }
+    }
+    return true;
+}
+
+/* Is there an initiator other than the object itself? */
+static bool has_other_initiator(const NodeInfo *info)
+{
+    GSList *l = info->generic_initiators;
+
+    return l && (l->data != info->owner || l->next);
+}
+
+static bool check_node(const DevMemPxmAcpi *dm, uint32_t node, Error **errp)
+{
+    ERRP_GUARD();
+    const NodeInfo *info = &dm->numa->nodes[node];
+
+    if (!info->present) {
+        error_setg(errp, "nodeset: the machine has no node %u", node);
+        error_append_hint(errp, "Add -numa node,nodeid=%u.\n", node);
+        return false;
+    }
+    if (info->node_mem) {
+        g_autofree char *size = size_to_str(info->node_mem);
+
+        error_setg(errp, "nodeset: node %u has memory (%s)", node, size);
+        error_append_hint(errp, "Take a node without mem= or memdev=.\n");
+        return false;
+    }
+    if (info->has_cpu) {
+        error_setg(errp, "nodeset: node %u has CPUs", node);
+        error_append_hint(errp, "Assign all CPUs to other nodes.\n");
+        return false;
+    }
+    if (info->generic_ports) {
+        error_setg(errp, "nodeset: node %u belongs to an acpi-generic-port",
+                   node);
+        error_append_hint(errp, "Take another node.\n");
+        return false;
+    }
+    if (info->memory_devices) {
+        error_setg(errp, "nodeset: node %u has a memory device", node);
+        error_append_hint(errp, "Unplug it, or take another node.\n");
+        return false;
+    }
+    if (dm->generic_initiator && has_other_initiator(info)) {
+        error_setg(errp, "generic-initiator=on: node %u belongs to an "
+                   "acpi-generic-initiator already", node);
+        error_append_hint(errp, "Delete that object, or give "
+                          "generic-initiator=off.\n");
+        return false;
     }
     return true;
 }
@@ -104,57 +148,123 @@ static void add_or_remove(GSList **list, DevMemPxmAcpi *dm, bool add)
     *list = add ? g_slist_append(*list, dm) : g_slist_remove(*list, dm);
 }
 
-/* Record in the nodes what they are for the object, or no longer are */
 static void own_nodes(DevMemPxmAcpi *dm, bool own)
 {
     for (uint32_t i = 0; i < dm->num_nodes; i++) {
         NodeInfo *info = &dm->numa->nodes[dm->first_node + i];
 
-        info->owner = own ? OBJECT(dm) : NULL;
+        info->owner = own ? dm : NULL;
         if (dm->generic_initiator) {
             add_or_remove(&info->generic_initiators, dm, own);
         }
     }
-    if (dm->has_boot_node && dm->boot_node < MAX_NODES) {
-        add_or_remove(&dm->numa->nodes[dm->boot_node].boot_memory_users, dm,
-                      own);
-    }
 }
 
 /* On the command line, devices and nodes are yet to come */
-static void dev_mem_pxm_acpi_complete(UserCreatable *uc, Error **errp)
+static bool dev_mem_pxm_acpi_accept(DevMemPxmAcpi *dm, Error **errp)
 {
-    ERRP_GUARD();
-    DevMemPxmAcpi *dm = DEV_MEM_PXM_ACPI(uc);
     MachineState *ms = MACHINE(qdev_get_machine());
 
     if (!object_dynamic_cast(OBJECT(ms), TYPE_DEV_MEM_PXM_ACPI_MACHINE)) {
         error_setg(errp, "machine %s has no ACPI tables for it",
                    MACHINE_GET_CLASS(ms)->name);
-        error_append_hint(errp, "Use virt of Arm, q35 or pc.\n");
-    } else if (!dm->devid || !*dm->devid) {
-        error_setg(errp, "devid: it is empty");
-        error_append_hint(errp,
-                          "Give the id of the device's -device option.\n");
-    } else if (take_nodeset(dm, errp) &&
-               check_others(dm, ms->numa_state, errp)) {
-        dm->numa = ms->numa_state;
-        own_nodes(dm, true);
-        return;
+        return false;
     }
-    user_creatable_error_prepend(uc, errp);
+    if (!check_nodeset(dm, errp) || !check_others(dm, ms->numa_state, errp)) {
+        return false;
+    }
+    dm->numa = ms->numa_state;
+    dm->first_node = find_first_bit(dm->nodeset, MAX_NODES);
+    dm->num_nodes = bitmap_count_one(dm->nodeset, MAX_NODES);
+    own_nodes(dm, true);
+    return true;
+}
+
+static void dev_mem_pxm_acpi_complete(UserCreatable *uc, Error **errp)
+{
+    ERRP_GUARD();
+    bool accepted = dev_mem_pxm_acpi_accept(DEV_MEM_PXM_ACPI(uc), errp);
+
+    machine_object_complete(OBJECT(uc), accepted, errp);
 }
 
 static bool dev_mem_pxm_acpi_machine_ready(UserCreatable *uc, Error **errp)
 {
-    return dev_mem_pxm_acpi_check(DEV_MEM_PXM_ACPI(uc), errp);
+    DevMemPxmAcpi *dm = DEV_MEM_PXM_ACPI(uc);
+    MachineState *ms = MACHINE(qdev_get_machine());
+
+    if (!DEV_MEM_PXM_ACPI_MACHINE_GET_CLASS(ms)->builds_tables(ms, errp)) {
+        return false;
+    }
+    /* The device may have been unplugged where the machine comes from */
+    if (!runstate_check(RUN_STATE_INMIGRATE) &&
+        !dev_mem_pxm_acpi_device(dm, errp)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < dm->num_nodes; i++) {
+        if (!check_node(dm, dm->first_node + i, errp)) {
+            return false;
+        }
+    }
+    return true;
 }
 
-static bool is_settable(Object *obj, const char *name, Error **errp)
+void dev_mem_pxm_acpi_add_property(GPtrArray *properties, const char *name,
+                                   uint64_t value)
 {
-    return user_creatable_check_settable(USER_CREATABLE(obj),
-                                         DEV_MEM_PXM_ACPI(obj)->numa, name,
-                                         errp);
+    Aml *property = aml_package(2);
+
+    aml_append(property, aml_string("%s", name));
+    aml_append(property, aml_int(value));
+    g_ptr_array_add(properties, property);
+}
+
+/*
+ * ACPI 6.5, 6.2.5 _DSD (Device Specific Data)
+ * _DSD Device Properties UUID
+ */
+static Aml *build_dsd(const DevMemPxmAcpi *dm)
+{
+    DevMemPxmAcpiClass *dmc = DEV_MEM_PXM_ACPI_GET_CLASS(dm);
+    g_autoptr(GPtrArray) properties = g_ptr_array_new();
+    Aml *dsd = aml_package(2);
+    Aml *list;
+
+    dev_mem_pxm_acpi_add_property(properties, "dev-mem-pxm-start",
+                                  dm->first_node);
+    dev_mem_pxm_acpi_add_property(properties, "dev-mem-pxm-count",
+                                  dm->num_nodes);
+    if (dmc->add_properties) {
+        dmc->add_properties(dm, properties);
+    }
+    list = aml_package(properties->len);
+    for (guint i = 0; i < properties->len; i++) {
+        aml_append(list, g_ptr_array_index(properties, i));
+    }
+    aml_append(dsd, aml_touuid("DAFFD814-6EBA-4D8C-8A91-BC9BBF4AA301"));
+    aml_append(dsd, list);
+    return aml_name_decl("_DSD", dsd);
+}
+
+void dev_mem_pxm_acpi_build_dsdt(Aml *dsdt, MachineState *ms,
+                                 const AcpiPciRoots *roots)
+{
+    g_autoptr(GHashTable) objects = g_hash_table_new(NULL, NULL);
+
+    for (int i = 0; i < ms->numa_state->num_nodes; i++) {
+        DevMemPxmAcpi *dm = ms->numa_state->nodes[i].owner;
+        PCIDevice *pdev;
+
+        if (!dm || i != dm->first_node) {
+            continue;
+        }
+        pdev = dev_mem_pxm_acpi_device(dm, NULL);
+        acpi_warn_if_gone(OBJECT(dm), dm->devid, !pdev, &dm->warned);
+        if (pdev) {
+            g_hash_table_insert(objects, pdev, build_dsd(dm));
+        }
+    }
+    build_append_pci_objects(dsdt, roots, objects);
 }
 
 static char *dev_mem_pxm_acpi_get_devid(Object *obj, Error **errp)
@@ -167,7 +277,7 @@ static void dev_mem_pxm_acpi_set_devid(Object *obj, const char *value,
 {
     DevMemPxmAcpi *dm = DEV_MEM_PXM_ACPI(obj);
 
-    if (is_settable(obj, "devid", errp)) {
+    if (machine_object_check_settable(obj, "devid", errp)) {
         g_free(dm->devid);
         dm->devid = g_strdup(value);
     }
@@ -177,11 +287,12 @@ static void dev_mem_pxm_acpi_get_nodeset(Object *obj, Visitor *v,
                                          const char *name, void *opaque,
                                          Error **errp)
 {
-    DevMemPxmAcpi *dm = DEV_MEM_PXM_ACPI(obj);
     g_autoptr(uint32List) nodes = NULL;
 
-    for (uint32_t i = dm->num_nodes; i > 0; i--) {
-        QAPI_LIST_PREPEND(nodes, dm->first_node + i - 1);
+    for (uint32_t i = MAX_NODES; i > 0; i--) {
+        if (test_bit(i - 1, DEV_MEM_PXM_ACPI(obj)->nodeset)) {
+            QAPI_LIST_PREPEND(nodes, i - 1);
+        }
     }
     visit_type_uint32List(v, name, &nodes, errp);
 }
@@ -191,12 +302,21 @@ static void dev_mem_pxm_acpi_set_nodeset(Object *obj, Visitor *v,
                                          Error **errp)
 {
     DevMemPxmAcpi *dm = DEV_MEM_PXM_ACPI(obj);
-    uint32List *nodes;
+    g_autoptr(uint32List) nodes = NULL;
+    uint32List *l;
 
-    if (is_settable(obj, name, errp) &&
-        visit_type_uint32List(v, name, &nodes, errp)) {
-        qapi_free_uint32List(dm->nodeset);
-        dm->nodeset = nodes;
+    if (!machine_object_check_settable(obj, name, errp) ||
+        !visit_type_uint32List(v, name, &nodes, errp)) {
+        return;
+    }
+    bitmap_zero(dm->nodeset, MAX_NODES);
+    for (l = nodes; l; l = l->next) {
+        if (l->value >= MAX_NODES) {
+            error_setg(errp, "nodeset: QEMU knows the nodes 0-%d, not %u",
+                       MAX_NODES - 1, l->value);
+            return;
+        }
+        set_bit(l->value, dm->nodeset);
     }
 }
 
@@ -208,7 +328,7 @@ static bool dev_mem_pxm_acpi_get_generic_initiator(Object *obj, Error **errp)
 static void dev_mem_pxm_acpi_set_generic_initiator(Object *obj, bool value,
                                                    Error **errp)
 {
-    if (is_settable(obj, "generic-initiator", errp)) {
+    if (machine_object_check_settable(obj, "generic-initiator", errp)) {
         DEV_MEM_PXM_ACPI(obj)->generic_initiator = value;
     }
 }
@@ -221,7 +341,6 @@ static void dev_mem_pxm_acpi_finalize(Object *obj)
         own_nodes(dm, false);
     }
     g_free(dm->devid);
-    qapi_free_uint32List(dm->nodeset);
 }
 
 static void dev_mem_pxm_acpi_class_init(ObjectClass *oc, void *data)
@@ -234,7 +353,7 @@ static void dev_mem_pxm_acpi_class_init(ObjectClass *oc, void *data)
     object_class_property_add_str(oc, "devid", dev_mem_pxm_acpi_get_devid,
                                   dev_mem_pxm_acpi_set_devid);
     object_class_property_set_description(oc, "devid",
-        "id of the PCI device whose memory the nodes are for");
+        "ID of the PCI device whose memory the nodes are for");
     object_class_property_add(oc, "nodeset", "int",
                               dev_mem_pxm_acpi_get_nodeset,
                               dev_mem_pxm_acpi_set_nodeset, NULL, NULL);

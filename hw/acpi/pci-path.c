@@ -16,7 +16,7 @@ static bool is_left_unnamed(PCIDevice *pdev)
            DEVICE(pdev)->hotplugged;
 }
 
-/* It does not descend into a hot-plugged bridge either */
+/* build_append_pci_bus_devices() does not descend into a hot-plugged bridge */
 static bool names_devices_behind(PCIDevice *pdev)
 {
     return !DEVICE(pdev)->hotplugged;

@@ -9,7 +9,6 @@
 #include "hw/acpi/pci.h"
 #include "hw/acpi/srat-empty-nodes.h"
 #include "system/numa.h"
-#include "trace.h"
 
 #define EMPTY_NODE_FLAGS (MEM_AFFINITY_ENABLED | MEM_AFFINITY_HOTPLUGGABLE)
 
@@ -48,7 +47,6 @@ bool build_srat_empty_node(GArray *table_data, MachineState *ms, int node,
         base = dimm_range->base;
         length = memory_region_size(&dimm_range->mr);
     }
-    trace_acpi_srat_empty_node(node, base, length);
     build_srat_memory(table_data, base, length, node, EMPTY_NODE_FLAGS);
     return true;
 }

@@ -22,7 +22,7 @@ OUR_FILES = tuple(f'{ACPI}/{name}' for name in sorted(
     os.listdir(os.path.join(TREE, ACPI))) if name.endswith('.c'))
 # They call ours: to build tables; to complete and to check an object
 BUILDERS = ('hw/arm/virt-acpi-build.c', 'hw/acpi/pci.c')
-CHECKERS = ('qom/object_interfaces.c',)
+CHECKERS = ('qom/object_interfaces.c', 'hw/core/machine.c')
 MAIN_THREAD = '01'
 # QEMU's main loop takes io_uring from 11.0 on, and hangs with it under valgrind (3.19).
 # It does without where that can't be set up (-ENOSYS).

@@ -27,11 +27,6 @@ def fault(kind: str, obj: NodeObject, fact: str, hint: bool = True) -> Fault:
                  hint)
 
 
-def nodeset_text(obj: NodeObject) -> str:
-    first, last = min(obj.nodes), max(obj.nodes)
-    return f'{first}' if first == last else f'{first}-{last}'
-
-
 def size_text(mib: int) -> str:
     return f'{mib >> 10} GiB' if mib >= 1 << 10 else f'{mib} MiB'
 
@@ -50,17 +45,12 @@ def object_faults(obj: NodeObject) -> list[Fault]:
             faults.append(fault('beyond_qemu', obj, f'node={nodes[0]}: QEMU '
                                 f'knows the nodes 0-{MAX_NODES - 1}', False))
         return faults
-    if not obj.device:
-        faults.append(fault('empty_device', obj, 'devid: it is empty'))
     if not nodes:
         faults.append(fault('empty_set', obj, 'nodeset: it is empty'))
         return faults
     for node in {node for node in nodes if node >= MAX_NODES}:
-        faults.append(fault('beyond_qemu', obj, 'nodeset: QEMU knows the '
-                            f'nodes 0-{MAX_NODES - 1}, not {node}'))
-    for node in {node for node in nodes if nodes.count(node) > 1}:
-        faults.append(fault('twice', obj, f'nodeset: node {node} is given '
-                            'twice', False))
+        faults.append(Fault('beyond_qemu', 'nodeset: QEMU knows the nodes '
+                            f'0-{MAX_NODES - 1}, not {node}', False))
     holes = set(range(nodes[0], min(nodes[-1], MAX_NODES))) - set(nodes)
     if holes:
         faults.append(fault('hole', obj, f'nodeset: node {min(holes)} is '
@@ -75,7 +65,7 @@ def completion_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
         what = 'has no ACPI tables for it' if obj.is_owner() else \
             'has no NUMA nodes'
         faults.append(fault('no_tables', obj, f'machine {machine.name} {what}',
-                            obj.is_owner()))
+                            False))
     for other in machine.owners():
         if other is obj or obj in machine.objects and \
                 machine.objects.index(obj) < machine.objects.index(other):
@@ -91,28 +81,29 @@ def completion_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
                                 f"object '{other.id}' is for this device too"))
         for number in shared:
             faults.append(fault(
-                'shared_node', obj, f'nodeset={nodeset_text(obj)}: object '
-                f"'{other.id}' has node {number} too"))
+                'shared_node', obj, f"nodeset: object '{other.id}' has node "
+                f'{number} too'))
     return faults
 
 
 def device_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
     device = machine.devices.get(obj.device)
+    if machine.incoming and obj.type is not PORT:
+        return []
     if obj.type is PORT:
         if not device or device.driver != 'pxb-cxl':
             return [fault('no_bus', obj, f'pci-bus={obj.device}: there is no '
-                          'such CXL host bridge', False)]
+                          'such pxb-cxl-bus', False)]
     elif obj.type is INITIATOR:
-        if not (device and device.is_pci()) and not machine.incoming:
+        if not (device and device.is_pci()):
             return [fault('unknown_device', obj, f'pci-dev={obj.device}: '
-                          'there is no such PCI device', False)]
+                          'there is no such pci-device', False)]
     elif not device:
-        if not machine.incoming:
-            return [fault('unknown_device', obj, f'devid={obj.device}: there '
-                          'is no such device')]
+        return [fault('unknown_device', obj, f'devid={obj.device}: there is '
+                      'no such device')]
     elif not device.is_pci():
         return [fault('not_pci', obj, f'devid={obj.device}: this '
-                      f'{device.driver} is not a PCI device')]
+                      f'{device.driver} is not a PCI device', False)]
     elif device.kind != Kind.ENDPOINT:
         return [fault('bridge', obj, f'devid={obj.device}: this '
                       f'{device.driver} is a PCI bridge')]
@@ -123,17 +114,16 @@ def node_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
     faults = []
     count = len(machine.nodes)
     if not obj.is_owner():
-        if obj.nodes[0] < count:
-            return []
-        return [fault('no_such_node', obj, f'node={obj.nodes[0]}: there is no '
-                      'such NUMA node', False)]
-    text = f'nodeset={nodeset_text(obj)}: '
-    if not count:
-        return [fault('no_numa', obj, text + 'the machine has no NUMA nodes')]
+        number = obj.nodes[0]
+        if number >= count:
+            return [fault('no_such_node', obj, f'node={number}: there is no '
+                          'such NUMA node', False)]
+        return []
+    text = 'nodeset: '
     if max(obj.nodes) >= count:
         unknown = max(min(obj.nodes), count)
         faults.append(fault('no_such_node', obj, text + 'the machine has no '
-                            f'node {unknown}, only 0-{count - 1}'))
+                            f'node {unknown}'))
     for number in obj.nodes:
         node = machine.nodes[number] if number < count else None
         if node and node.mib:
@@ -176,7 +166,7 @@ def ready_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
               egm_faults(machine, obj))
     if not machine.acpi and obj.is_owner():
         faults.append(fault('no_tables', obj, f'machine {machine.name} has '
-                            'been started without ACPI tables'))
+                            'been started with acpi=off'))
     return faults
 
 
@@ -189,8 +179,9 @@ def memory_device_faults(machine: Machine, device: Device) -> list[Fault]:
     node = device.memory_node
     texts = [owned_text(node, obj) for obj in machine.owners()
              if node in obj.nodes]
-    texts += [f"node={node}: object '{obj.id}' allows no memory devices in "
-              'this node' for obj in machine.owners() if node == obj.egm_node]
+    if any(node == obj.egm_node for obj in machine.owners()):
+        texts.append(f'node={node}: an object with egm-node={node} allows no '
+                     'memory devices in this node')
     return [Fault('memory_device', re.escape(text)) for text in texts]
 
 

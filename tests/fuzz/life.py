@@ -62,19 +62,15 @@ class Life:
         return [getattr(self, name) for name in often + names]
 
     def tables_built(self) -> None:
-        """Of what is gone there is a warning, of an owner one until its device
-        is back"""
+        """Of what is gone there is one warning until it is back"""
         gone = [obj for obj in self.machine.objects
                 if self.machine.acpi and is_gone(self.machine, obj)]
         for obj in gone:
-            if obj.is_owner() and obj.id in self.warned:
-                continue
-            text = (f"warning: {obj.type.name} object '{obj.id}' is without "
-                    f"effect: its device '{obj.device}' is gone")
-            if obj.is_owner():
-                text += ('; plug a PCI device with this id in, or delete the '
-                         'object')
-            self.warnings.append(re.escape(text))
+            if obj.id not in self.warned:
+                self.warnings.append(re.escape(
+                    f"warning: {obj.type.name} object '{obj.id}' is without "
+                    f"effect: its device '{obj.device}' is gone; plug it in "
+                    'again, or delete the object'))
         self.warned = {obj.id for obj in gone}
 
     def read_tables(self) -> None:
@@ -88,7 +84,7 @@ class Life:
     def preconfig(self) -> list[faults.Fault]:
         """Objects that come before the devices do; returns why the machine
         must not start then.  A refusal may end QEMU."""
-        kinds = ('empty_set', 'hole', 'twice') + MACHINE_FAULTS
+        kinds = ('empty_set', 'hole') + MACHINE_FAULTS
         for _ in range(self.rng.choice((0, 1, 2))):
             obj = self.objects.valid()
             if not obj or self.rng.random() < 0.3:
@@ -256,7 +252,8 @@ class Life:
         reply = self.qemu.command('qom-set', path=f'/objects/{obj.id}',
                                   property=name, value=values[name])
         check_reply('qom-set', reply,
-                    [faults.fault('fixed', obj, f"{name} can't be changed")])
+                    [faults.Fault('fixed', f"cannot change property '{name}' "
+                                  f'of {obj.type.name}')])
         return True
 
     def step_memory_device(self) -> bool:

@@ -158,15 +158,12 @@ class Objects:
     # occasion for it
 
     def unknown_device(self):
-        names = ['gpu', 'DEV1', '%s%n%s', 'x' * 300, 'pcie.0', 'GPU \u00fc',
+        names = ['', 'gpu', 'DEV1', '%s%n%s', 'x' * 300, 'pcie.0', 'GPU \u00fc',
                  '\\_SB.PCI0', 'a,b', 'mem1', '/machine/peripheral/dev1']
         names += [f'/machine/peripheral/{dev.id}'
                   for dev in self.devices(Kind.ENDPOINT)[:3]]
         names += self.machine.backends[:3]
         return self.new(self.rng.choice(names), self.any_nodes())
-
-    def empty_device(self):
-        return self.new('', self.any_nodes())
 
     def bridge(self):
         bridges = self.devices(Kind.PORT, Kind.SWITCH, Kind.BRIDGE,
@@ -250,10 +247,6 @@ class Objects:
         return self.new(self.any_device(),
                         [*nodes, min(last, MAX_NODES - 1)])
 
-    def twice(self):
-        nodes = self.any_nodes()
-        return self.new(self.any_device(), [*nodes, self.rng.choice(nodes)])
-
     def empty_set(self):
         return self.new(self.any_device(), [])
 
@@ -299,7 +292,7 @@ class Objects:
 
     def peer_unknown_device(self):
         obj = self.any_peer()
-        names = ['nothing', 'pcie.0', '%s', '/machine', '/', 'x' * 300]
+        names = ['', 'nothing', 'pcie.0', '%s', '/machine', '/', 'x' * 300]
         names += [dev.id for dev in self.devices(Kind.NOT_PCI,
                                                  Kind.HOST_BRIDGE)]
         names += [other.id for other in self.machine.objects]
@@ -385,8 +378,7 @@ class Objects:
         raise AssertionError('no fault fits')
 
 
-OBJECT_FAULTS = ('empty_device', 'empty_set', 'beyond_qemu', 'hole', 'twice',
-                 'same_id')
+OBJECT_FAULTS = ('empty_set', 'beyond_qemu', 'hole', 'same_id')
 MACHINE_FAULTS = ('unknown_device', 'bridge', 'not_pci', 'node_with_memory',
                   'node_with_cpus', 'node_of_port', 'node_of_initiator',
                   'egm_node', 'memory_device', 'no_such_node', 'no_numa',

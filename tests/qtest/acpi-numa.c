@@ -100,6 +100,15 @@ bool numa_has_cxl(const NumaMachine *machine)
     return has_cxl;
 }
 
+void numa_add_tests(void (*add_tests)(const NumaMachine *machine))
+{
+    const NumaMachine *machine = NULL;
+
+    while ((machine = numa_next_machine(machine))) {
+        add_tests(machine);
+    }
+}
+
 void numa_add_case(const NumaMachine *machine, const char *prefix,
                    const char *name, GTestDataFunc func, const void *row)
 {

@@ -13,7 +13,6 @@
 
 /* Nodes 0 and 1 have CPUs and memory; these are empty */
 #define CPU_NODES 2
-#define LAST_NODE 9
 #define EMPTY_ARGS                                                      \
     "-numa node,nodeid=2 -numa node,nodeid=3 -numa node,nodeid=4 "      \
     "-numa node,nodeid=5 -numa node,nodeid=6 -numa node,nodeid=7 "      \
@@ -81,6 +80,9 @@ typedef struct NumaCase {
     const NumaMachine *machine;
     const void *row;
 } NumaCase;
+
+/* Call @add_tests for each machine */
+void numa_add_tests(void (*add_tests)(const NumaMachine *machine));
 
 /* Add a test whose data is a NumaCase, at /PREFIX/MACHINE/NAME */
 void numa_add_case(const NumaMachine *machine, const char *prefix,

@@ -162,7 +162,7 @@ static void assert_without_gpu0(QTestState *qts)
 
 #define GONE                                                            \
     "nvidia-gpu-mem-acpi object 'mem0' is without effect: its device "  \
-    "'gpu0' is gone; plug a PCI device with this id in, or delete the object"
+    "'gpu0' is gone; plug it in again, or delete the object"
 
 static void test_unplugged(const void *data)
 {
@@ -334,7 +334,7 @@ static void test_loadvm(const void *data)
                    "there is no such device");
 }
 
-int main(int argc, char **argv)
+static void add_tests(const NumaMachine *machine)
 {
     static const struct {
         const char *name;
@@ -352,18 +352,20 @@ int main(int argc, char **argv)
         { "loadvm", test_loadvm },
     };
     const char *prefix = "dev-mem-pxm-life";
-    const NumaMachine *machine = NULL;
 
-    g_test_init(&argc, &argv, NULL);
-    while ((machine = numa_next_machine(machine))) {
-        for (int i = 0; i < ARRAY_SIZE(tests); i++) {
-            numa_add_case(machine, prefix, tests[i].name, tests[i].func,
-                          tests[i].row);
-        }
-        for (int i = 0; i < ARRAY_SIZE(migrations); i++) {
-            numa_add_case(machine, prefix, migrations[i].name, test_migration,
-                          &migrations[i]);
-        }
+    for (int i = 0; i < ARRAY_SIZE(tests); i++) {
+        numa_add_case(machine, prefix, tests[i].name, tests[i].func,
+                      tests[i].row);
     }
+    for (int i = 0; i < ARRAY_SIZE(migrations); i++) {
+        numa_add_case(machine, prefix, migrations[i].name, test_migration,
+                      &migrations[i]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    numa_add_tests(add_tests);
     return g_test_run();
 }

@@ -534,31 +534,6 @@ static void test_hmat(const void *data)
     qtest_quit(qts);
 }
 
-#ifdef CONFIG_TRACE_LOG
-/* Each entry and each _DSD that is built leaves a line in the log */
-static void test_trace(const void *data)
-{
-    static const char *const lines[] = {
-        "dev_mem_pxm_acpi_dsd device 'gpu0': pxm start 3 count 6\n",
-        "acpi_srat_generic_initiator node 3: bus 0x00 devfn 0x20\n",
-        "acpi_srat_generic_initiator node 8: bus 0x00 devfn 0x20\n",
-        "acpi_srat_empty_node node 9: base 0x0 length 0x0\n",
-    };
-    const NumaMachine *machine = ((const NumaCase *)data)->machine;
-
-    for (int i = 0; i < ARRAY_SIZE(lines); i++) {
-        g_autofree char *log = numa_tmp_file();
-        QTestState *qts = numa_start(machine, EMPTY_ARGS
-            PCI_DEVICE "id=gpu0,addr=4 "
-            OBJECT "id=mem0,devid=gpu0,nodeset=3-8,generic-initiator=on "
-            "-trace dev_mem_pxm_acpi_* -trace acpi_srat_* -D %s", log);
-
-        qtest_quit(qts);
-        assert_log(log, lines[i], 1);
-    }
-}
-#endif
-
 /* A case of a kind, where the machine takes it */
 static void add_case(const NumaMachine *machine, int on, const char *kind,
                      const char *name, const void *row, GTestDataFunc func)
@@ -595,18 +570,11 @@ static void add_tests(const NumaMachine *machine)
         numa_add_case(machine, PREFIX, "old-type", test_old_type, NULL);
     }
     numa_add_case(machine, PREFIX, "hmat", test_hmat, NULL);
-#ifdef CONFIG_TRACE_LOG
-    numa_add_case(machine, PREFIX, "trace", test_trace, NULL);
-#endif
 }
 
 int main(int argc, char **argv)
 {
-    const NumaMachine *machine = NULL;
-
     g_test_init(&argc, &argv, NULL);
-    while ((machine = numa_next_machine(machine))) {
-        add_tests(machine);
-    }
+    numa_add_tests(add_tests);
     return g_test_run();
 }

@@ -33,7 +33,7 @@
 #define MEM0 "nvidia-gpu-mem-acpi object 'mem0': "
 
 /* virt has memory hot-plug only with firmware */
-static const char *dimm_args(const NumaMachine *machine)
+static const char *firmware_args(const NumaMachine *machine)
 {
     return g_str_equal(machine->type, "virt") ?
            "-drive if=pflash,driver=null-co,read-zeroes=on,size=64M " : "";
@@ -60,32 +60,28 @@ typedef struct RefusedCase {
 static const RefusedCase refused_cases[] = {
     {
         "devid/empty", "", "{'devid': '', 'nodeset': [4]}",
-        MEM0 "devid: it is empty",
-        "Give the id of the device's -device option.",
+        MEM0 "devid=: there is no such device",
     }, {
         "devid/unknown", "", "{'devid': 'gpu7', 'nodeset': [4]}",
         MEM0 "devid=gpu7: there is no such device",
-        "Give id=gpu7 to the -device option of the device that is meant. "
-        "A failover primary can't be used: it is hidden at start.",
+        "Give a -device this id.",
     }, {
         /* An id is not a path, and not the id of an object either */
         "devid/object", "", "{'devid': 'ram0', 'nodeset': [4]}",
         MEM0 "devid=ram0: there is no such device",
     }, {
+        /* A failover primary is hidden at start */
         "devid/hidden",
         "-device pcie-root-port,id=rp0 -netdev hubport,id=hub0,hubid=0 "
         "-device virtio-net-pci,id=net0,netdev=hub0,failover=on,romfile= "
         "-device virtio-net-pci,id=net1,bus=rp0,failover_pair_id=net0,romfile= ",
         "{'devid': 'net1', 'nodeset': [4]}",
         MEM0 "devid=net1: there is no such device",
-        "Give id=net1 to the -device option of the device that is meant. "
-        "A failover primary can't be used: it is hidden at start.",
     }, {
         "devid/not-pci",
         "-device virtio-serial-pci -device virtserialport,id=port0 ",
         "{'devid': 'port0', 'nodeset': [4]}",
         MEM0 "devid=port0: this virtserialport is not a PCI device",
-        "Give the id of a PCI device.",
     }, {
         "devid/bridge", "-device pcie-root-port,id=rp0 ",
         "{'devid': 'rp0', 'nodeset': [4]}",
@@ -101,127 +97,40 @@ static const RefusedCase refused_cases[] = {
         "devid/twice", OBJECT "id=mem1,devid=gpu0,nodeset=8-9 ",
         "{'devid': 'gpu0', 'nodeset': [4]}",
         MEM0 "devid=gpu0: object 'mem1' is for this device too",
-        "A device takes one object, with all its nodes.",
-    }, {
-        "devid/twice/general",
-        "-object dev-mem-pxm-acpi,id=mem1,devid=gpu0,nodeset=4-7 ",
-        "{'devid': 'gpu0', 'nodeset': [8]}",
-        MEM0 "devid=gpu0: object 'mem1' is for this device too",
+        "Give one object all nodes.",
     }, {
         "nodeset/empty", "", "{'devid': 'gpu0', 'nodeset': []}",
         MEM0 "nodeset: it is empty",
-        "Name at least one node, such as nodeset=2.",
+        "Name at least one node.",
     }, {
         "nodeset/beyond-qemu", "", "{'devid': 'gpu0', 'nodeset': [128]}",
-        MEM0 "nodeset: QEMU knows the nodes 0-127, not 128",
-        "Take nodes that -numa node creates.",
+        "nodeset: QEMU knows the nodes 0-127, not 128",
     }, {
         "nodeset/beyond-uint16", "", "{'devid': 'gpu0', 'nodeset': [65536]}",
-        MEM0 "nodeset: QEMU knows the nodes 0-127, not 65536",
-    }, {
-        "nodeset/twice", "", "{'devid': 'gpu0', 'nodeset': [4, 5, 5]}",
-        MEM0 "nodeset: node 5 is given twice",
+        "nodeset: QEMU knows the nodes 0-127, not 65536",
     }, {
         "nodeset/hole", "", "{'devid': 'gpu0', 'nodeset': [4, 5, 7]}",
         MEM0 "nodeset: node 6 is missing between 4 and 7",
-        "The guest can be told only consecutive nodes, such as nodeset=4-7.",
+        "Give consecutive nodes.",
     }, {
         "nodeset/no-such-node", "",
         "{'devid': 'gpu0', 'nodeset': [8, 9, 10, 11]}",
-        MEM0 "nodeset=8-11: the machine has no node 10, only 0-9",
-        "Add -numa node,nodeid=10 or leave it out.",
+        MEM0 "nodeset: the machine has no node 10",
+        "Add -numa node,nodeid=10.",
     }, {
         "nodeset/memory", "", "{'devid': 'gpu0', 'nodeset': [3, 4, 5, 6]}",
-        MEM0 "nodeset=3-6: node 3 has memory (128 MiB)",
+        MEM0 "nodeset: node 3 has memory (128 MiB)",
         "Take a node without mem= or memdev=.",
     }, {
         "nodeset/cpus", "", "{'devid': 'gpu0', 'nodeset': [2]}",
-        MEM0 "nodeset=2: node 2 has CPUs",
-        "Assign all CPUs to other nodes, with -numa node,cpus= or -numa cpu.",
+        MEM0 "nodeset: node 2 has CPUs",
+        "Assign all CPUs to other nodes.",
     }, {
         "nodeset/shared", OBJECT "id=mem1,devid=gpu1,nodeset=7-8 ",
         "{'devid': 'gpu0', 'nodeset': [6, 7]}",
-        MEM0 "nodeset=6-7: object 'mem1' has node 7 too",
+        MEM0 "nodeset: object 'mem1' has node 7 too",
         "Give each object nodes of its own.",
-    }, {
-        "initiator/taken", INITIATOR "id=gi0,pci-dev=gpu1,node=5 ",
-        "{'devid': 'gpu0', 'nodeset': [4, 5, 6], 'generic-initiator': true}",
-        MEM0 "generic-initiator=on: node 5 belongs to an "
-        "acpi-generic-initiator already",
-        "Delete that object, or give generic-initiator=off.",
-    }, {
-        /* Such a node has no room for another, whatever that is */
-        "owned/initiator",
-        OBJECT "id=mem0,devid=gpu0,nodeset=4-7,generic-initiator=on ",
-        "{'qom-type': 'acpi-generic-initiator', 'id': 'gi0', "
-        "'pci-dev': 'gpu1', 'node': 5}",
-        "acpi-generic-initiator object 'gi0': node=5: object 'mem0' has this "
-        "node for the memory of its device",
-        "Take another node.", "object-add",
-    }, {
-        "owned/port", GPU0_OBJECT,
-        "{'qom-type': 'acpi-generic-port', 'id': 'gp0', "
-        "'pci-bus': 'none', 'node': 7}",
-        "acpi-generic-port object 'gp0': node=7: object 'mem0' has this node "
-        "for the memory of its device",
-        "Take another node.", "object-add",
-    }, {
-        "owned/dimm", GPU0_OBJECT
-        "-object memory-backend-ram,id=ram5,size=128M ",
-        "{'driver': 'pc-dimm', 'id': 'dimm0', 'memdev': 'ram5', 'node': 4}",
-        "node=4: object 'mem0' has this node for the memory of its device",
-        "Take another node.", "device_add",
-    }, {
-        "owned/virtio-mem", GPU0_OBJECT
-        "-device pcie-root-port,id=port0 "
-        "-object memory-backend-ram,id=ram5,size=128M ",
-        "{'driver': 'virtio-mem-pci', 'id': 'vmem0', 'memdev': 'ram5', "
-        "'bus': 'port0', 'node': 7, 'requested-size': 0}",
-        "node=7: object 'mem0' has this node for the memory of its device",
-        "Take another node.", "device_add",
     },
-};
-
-/* Of virt */
-static const RefusedCase egm_cases[] = {
-    {
-        "egm/no-such-node", "",
-        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 10}",
-        MEM0 "egm-node=10: there is no such node with memory",
-        "Take a node with memdev=.",
-    }, {
-        "egm/beyond-qemu", "",
-        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 128}",
-        MEM0 "egm-node=128: there is no such node with memory",
-    }, {
-        "egm/no-memory", "",
-        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 2}",
-        MEM0 "egm-node=2: there is no such node with memory",
-    }, {
-        "egm/own-node", "",
-        "{'devid': 'gpu0', 'nodeset': [4, 5], 'egm-node': 5}",
-        MEM0 "egm-node=5: there is no such node with memory",
-    }, {
-        "egm/node-of-other", OBJECT "id=mem1,devid=gpu1,nodeset=7-8 ",
-        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 8}",
-        MEM0 "egm-node=8: there is no such node with memory",
-    }, {
-        /* Not all memory of the node would be Extended GPU Memory */
-        "egm/dimm",
-        OBJECT "id=mem1,devid=gpu1,nodeset=7-8,egm-node=3 "
-        OBJECT "id=mem0,devid=gpu0,nodeset=4,egm-node=3 "
-        "-object memory-backend-ram,id=ram5,size=128M ",
-        "{'driver': 'pc-dimm', 'id': 'dimm0', 'memdev': 'ram5', 'node': 3}",
-        "node=3: object 'mem1' allows no memory devices in this node",
-        "Take another node.", "device_add",
-    },
-};
-
-static const RefusedCase egm_case_of_pcs = {
-    "egm/machine", "", "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 0}",
-    MEM0 "egm-node=0: this machine can have the memory of a node in several "
-    "pieces",
-    "Use virt of Arm, or leave egm-node out.",
 };
 
 static void test_refused(const void *data)
@@ -244,12 +153,12 @@ static void test_refused(const void *data)
     }
     option = qobject_to_json(QOBJECT(json));
     args = numa_args(c->machine, MACHINE "%s %s %s '%s'",
-                     dimm_args(c->machine), refused->args,
+                     firmware_args(c->machine), refused->args,
                      g_str_equal(command, "device_add") ? "-device" :
                      "-object", option->str);
     assert_refused(args, message);
 
-    qts = numa_start(c->machine, MACHINE "%s %s", dimm_args(c->machine),
+    qts = numa_start(c->machine, MACHINE "%s %s", firmware_args(c->machine),
                      refused->args);
     for (int i = 0; i < 2; i++) {
         assert_qmp_error(qmp_command(qts, command, qobject_ref(json)),
@@ -259,69 +168,13 @@ static void test_refused(const void *data)
     qobject_unref(json);
 }
 
-/* A command line that is not an object yet, or that another option refuses */
-typedef struct SyntaxCase {
-    const char *name;
-    const char *args;
-    const char *message;
-} SyntaxCase;
-
-#define HMAT_LB(initiator)                                              \
-    "-machine hmat=on -numa hmat-lb,initiator=" initiator ",target=0,"  \
-    "hierarchy=memory,data-type=access-latency,latency=10 "
-
-static const SyntaxCase syntax_cases[] = {
-    {
-        "devid/missing", OBJECT "id=mem0,nodeset=4",
-        "Parameter 'devid' is missing",
-    }, {
-        "nodeset/missing", OBJECT "id=mem0,devid=gpu0",
-        "Parameter 'nodeset' is missing",
-    }, {
-        "nodeset/nothing", OBJECT "id=mem0,devid=gpu0,nodeset=",
-        "Parameter 'nodeset' expects",
-    }, {
-        "nodeset/backwards", OBJECT "id=mem0,devid=gpu0,nodeset=9-4",
-        "Parameter 'nodeset' expects",
-    }, {
-        "nodeset/half-a-range", OBJECT "id=mem0,devid=gpu0,nodeset=4-",
-        "Parameter 'nodeset' expects",
-    }, {
-        "nodeset/word", OBJECT "id=mem0,devid=gpu0,nodeset=abc",
-        "Parameter 'nodeset' expects",
-    }, {
-        "nodeset/negative", OBJECT "id=mem0,devid=gpu0,nodeset=-1",
-        "Parameter 'nodeset' expects",
-    }, {
-        "initiator/word",
-        OBJECT "id=mem0,devid=gpu0,nodeset=4,generic-initiator=auto",
-        "Parameter 'generic-initiator' expects 'on' or 'off'",
-    }, {
-        "pxm", OBJECT "id=mem0,devid=gpu0,nodeset=4,pxm=0",
-        "Invalid parameter 'pxm'",
-    }, {
-        "egm/general",
-        "-object dev-mem-pxm-acpi,id=mem0,devid=gpu0,nodeset=4,egm-node=0",
-        "Invalid parameter 'egm-node'",
-    }, {
-        "initiator/hmat-off", OBJECT "id=mem0,devid=gpu0,nodeset=4-7 "
-        HMAT_LB("4"),
-        "Invalid initiator=4, it isn't an initiator proximity domain",
-    }, {
-        "initiator/hmat-beside",
-        OBJECT "id=mem0,devid=gpu0,nodeset=4-7,generic-initiator=on "
-        HMAT_LB("8"),
-        "Invalid initiator=8, it isn't an initiator proximity domain",
-    },
-};
-
-static void test_syntax(const void *data)
+static void add_refused_cases(const NumaMachine *machine,
+                              const RefusedCase *cases, int n)
 {
-    const NumaCase *c = data;
-    const SyntaxCase *syntax = c->row;
-    g_autofree char *args = numa_args(c->machine, MACHINE "%s", syntax->args);
-
-    assert_refused(args, syntax->message);
+    for (int i = 0; i < n; i++) {
+        numa_add_case(machine, "dev-mem-pxm-refused", cases[i].name,
+                      test_refused, &cases[i]);
+    }
 }
 
 /* A machine without NUMA nodes, or without tables that could tell the guest */
@@ -334,29 +187,27 @@ typedef struct MachineCase {
 } MachineCase;
 
 #define NO_TABLES(machine)                                              \
-    MEM0 "machine " machine " has no ACPI tables for it\n"              \
-    "Use virt of Arm, q35 or pc.\n"
-#define NO_ACPI                                                         \
-    " has been started without ACPI tables\n"                           \
-    "Start it with acpi=on, and with firmware if it has -kernel.\n"
-#define NO_NODES                                                        \
-    MEM0 "nodeset=4-7: the machine has no NUMA nodes\n"                 \
-    "Create them with -numa node.\n"
+    MEM0 "machine " machine " has no ACPI tables for it\n"
+#define ACPI_OFF                                                        \
+    " has been started with acpi=off\nStart it with acpi=on.\n"
+#define NO_NODE                                                         \
+    MEM0 "nodeset: the machine has no node 4\n"                         \
+    "Add -numa node,nodeid=4.\n"
 
 static const MachineCase machine_cases[] = {
-    { "aarch64", "no-numa", "virt", " " GPUS, NO_NODES },
-    { "aarch64", "acpi-off", "virt", ",acpi=off " GPUS, NO_ACPI },
+    { "aarch64", "no-numa", "virt", " " GPUS, NO_NODE },
+    { "aarch64", "acpi-off", "virt", ",acpi=off " GPUS, ACPI_OFF },
     { "aarch64", "raspi3b", "raspi3b", "", NO_TABLES("raspi3b") },
     { "aarch64", "none", "none", "", NO_TABLES("none") },
-    { "x86_64", "q35-no-numa", "q35", " " GPUS, NO_NODES },
-    { "x86_64", "q35-acpi-off", "q35", ",acpi=off " GPUS, NO_ACPI },
-    { "x86_64", "pc-acpi-off", "pc", ",acpi=off " GPUS, NO_ACPI },
-    /* It is a PC, but without PCI and tables */
-    { "x86_64", "isapc", "isapc", "", MEM0 "machine isapc" },
-    { "x86_64", "microvm", "microvm", "", NO_TABLES("microvm") },
-    { "x86_64", "none", "none", "", NO_TABLES("none") },
-    { "loongarch64", "virt", "virt", "", MEM0 "machine virt" },
+    { "loongarch64", "virt", "virt", "", NO_TABLES("virt") },
     { "loongarch64", "none", "none", "", NO_TABLES("none") },
+    { "x86_64", "q35-no-numa", "q35", " " GPUS, NO_NODE },
+    { "x86_64", "q35-acpi-off", "q35", ",acpi=off " GPUS, ACPI_OFF },
+    { "x86_64", "pc-acpi-off", "pc", ",acpi=off " GPUS, ACPI_OFF },
+    /* It is a PC, but without PCI and tables */
+    { "x86_64", "isapc", "isapc", "",
+      MEM0 "machine isapc builds no ACPI tables\n" },
+    { "x86_64", "microvm", "microvm", "", NO_TABLES("microvm") },
 };
 
 static void test_machine(const void *data)
@@ -380,24 +231,13 @@ static void test_kernel(const void *data)
 
     g_assert_true(g_file_set_contents(file, kernel, sizeof(kernel), NULL));
     args = numa_args(machine, MACHINE GPU0_OBJECT "-kernel %s", file);
-    assert_refused(args, NO_ACPI);
+    assert_refused(args, MEM0 "-kernel without firmware gets no ACPI tables\n"
+                   "Add firmware, by -bios or a pflash drive.\n");
 
     qts = numa_start(machine, MACHINE GPU0_OBJECT "-kernel %s %s", file,
-                     dimm_args(machine));
+                     firmware_args(machine));
     qtest_quit(qts);
     unlink(file);
-}
-
-static void test_help(void)
-{
-    g_autofree char *output = NULL;
-    int status = numa_run(OBJECT "help", &output);
-
-    g_assert_cmpint(status, ==, 0);
-    g_assert_nonnull(strstr(output, "devid=<string>         - id of"));
-    g_assert_nonnull(strstr(output, "nodeset=<int>          - Consecutive"));
-    g_assert_nonnull(strstr(output, "generic-initiator=<bool> - Make"));
-    g_assert_nonnull(strstr(output, "egm-node=<uint32>      - NUMA node"));
 }
 
 /* Any PCI device that starts by itself can be the target, unless a bridge */
@@ -437,74 +277,66 @@ static void test_device_types(const void *data)
     g_assert_cmpint(bridges, >, 3);
 }
 
-/* Object @id has these properties, in the form of JSON */
-static void assert_object(QTestState *qts, const char *id,
-                          const char *properties)
+/* Object @id has this property, its value in the form of JSON */
+static void assert_property(QTestState *qts, const char *id,
+                            const char *property, const char *value)
 {
-    static const char *const names[] = {
-        "devid", "nodeset", "generic-initiator"
-    };
     g_autofree char *path = g_strdup_printf("/objects/%s", id);
-    g_autoptr(QList) found = qlist_new();
+    g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-get', "
+        "'arguments': {'path': %s, 'property': %s}}", path, property);
     g_autoptr(GString) json = NULL;
 
-    for (int i = 0; i < ARRAY_SIZE(names); i++) {
-        g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-get', "
-            "'arguments': {'path': %s, 'property': %s}}", path, names[i]);
-
-        g_assert_true(qdict_haskey(rsp, "return"));
-        qlist_append_obj(found, qobject_ref(qdict_get(rsp, "return")));
-    }
-    json = qobject_to_json(QOBJECT(found));
-    g_assert_cmpstr(json->str, ==, properties);
+    g_assert_true(qdict_haskey(rsp, "return"));
+    json = qobject_to_json(qdict_get(rsp, "return"));
+    g_assert_cmpstr(json->str, ==, value);
 }
 
-/* A command line with object mem0, and its properties */
-static const SyntaxCase accepted_cases[] = {
+/* A command line with an object mem0, and a property of it */
+typedef struct AcceptedCase {
+    const char *name;
+    const char *args;
+    const char *property;
+    const char *value;
+} AcceptedCase;
+
+static const AcceptedCase accepted_cases[] = {
     {
-        "before-device", GPU0_OBJECT GPUS, "[\"gpu0\", [4, 5, 6, 7], false]",
+        "before-device", GPU0_OBJECT GPUS, "devid", "\"gpu0\"",
     }, {
-        "after-device", GPUS GPU0_OBJECT, "[\"gpu0\", [4, 5, 6, 7], false]",
+        "after-device", GPUS GPU0_OBJECT, "nodeset", "[4, 5, 6, 7]",
     }, {
         "json", GPUS "-object '{\"qom-type\":\"nvidia-gpu-mem-acpi\","
-        "\"id\":\"mem0\",\"devid\":\"gpu0\",\"nodeset\":[7,5,6,4],"
-        "\"generic-initiator\":true}'", "[\"gpu0\", [4, 5, 6, 7], true]",
-    }, {
-        "general", GPUS "-object dev-mem-pxm-acpi,id=mem0,devid=gpu1,"
-        "nodeset=9,generic-initiator=on", "[\"gpu1\", [9], true]",
+        "\"id\":\"mem0\",\"devid\":\"gpu0\",\"nodeset\":[7,5,6,4]}'",
+        "nodeset", "[4, 5, 6, 7]",
     }, {
         "two-objects", GPUS OBJECT "id=mem1,devid=gpu1,nodeset=8-9 "
-        GPU0_OBJECT, "[\"gpu0\", [4, 5, 6, 7], false]",
+        GPU0_OBJECT, "nodeset", "[4, 5, 6, 7]",
     }, {
-        /* The node of an initiator is refused for initiators only */
-        "initiator-off", GPUS INITIATOR "id=gi0,pci-dev=gpu1,node=5 "
-        OBJECT "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=off",
-        "[\"gpu0\", [4, 5, 6], false]",
+        "initiator-before", GPUS INITIATOR "id=gi0,pci-dev=gpu1,node=5 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-6", "nodeset", "[4, 5, 6]",
     }, {
-        "initiator-after", GPUS
-        OBJECT "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=off "
-        INITIATOR "id=gi0,pci-dev=gpu1,node=5 ",
-        "[\"gpu0\", [4, 5, 6], false]",
-    }, {
-        "initiator-beside", GPUS INITIATOR "id=gi0,pci-dev=gpu1,node=7 "
-        OBJECT "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=on",
-        "[\"gpu0\", [4, 5, 6], true]",
-    }, {
-        /* Wherever on the command line the object is */
-        "initiator-for-hmat", GPUS HMAT_LB("4") HMAT_LB("6")
-        OBJECT "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=on",
-        "[\"gpu0\", [4, 5, 6], true]",
+        "initiator-after", GPUS OBJECT "id=mem0,devid=gpu0,nodeset=4-6 "
+        INITIATOR "id=gi0,pci-dev=gpu1,node=5 ", "nodeset", "[4, 5, 6]",
     },
 };
 
 static void test_accepted(const void *data)
 {
     const NumaCase *c = data;
-    const SyntaxCase *accepted = c->row;
+    const AcceptedCase *accepted = c->row;
     QTestState *qts = numa_start(c->machine, NODES "%s", accepted->args);
 
-    assert_object(qts, "mem0", accepted->message);
+    assert_property(qts, "mem0", accepted->property, accepted->value);
     qtest_quit(qts);
+}
+
+static void add_accepted_cases(const NumaMachine *machine,
+                               const AcceptedCase *cases, int n)
+{
+    for (int i = 0; i < n; i++) {
+        numa_add_case(machine, "dev-mem-pxm-accepted", cases[i].name,
+                      test_accepted, &cases[i]);
+    }
 }
 
 static QDict *object_add(QTestState *qts, const char *id, const char *devid,
@@ -532,7 +364,7 @@ static void test_add_delete(const void *data)
     /* An id and its nodes are free again when the object is gone */
     for (int i = 0; i < 2; i++) {
         object_added(qts, "mem0", "gpu0", 4);
-        assert_object(qts, "mem0", "[\"gpu0\", [4, 5], false]");
+        assert_property(qts, "mem0", "nodeset", "[4, 5]");
         numa_object_del(qts, "mem0");
     }
     qtest_quit(qts);
@@ -547,10 +379,90 @@ static void test_refused_and_added(const void *data)
     qobject_unref(object_add(qts, "mem1", "gpu7", 8));
     qobject_unref(object_add(qts, "mem1", "gpu1", 7));
     object_added(qts, "mem1", "gpu1", 8);
-    assert_object(qts, "mem0", "[\"gpu0\", [4, 5, 6, 7], false]");
-    assert_object(qts, "mem1", "[\"gpu1\", [8, 9], false]");
+    assert_property(qts, "mem0", "nodeset", "[4, 5, 6, 7]");
+    assert_property(qts, "mem1", "nodeset", "[8, 9]");
     qtest_quit(qts);
 }
+
+/* The error is that of the object that is wrong, whichever else is added */
+static void test_preconfig_refused(const void *data)
+{
+    QTestState *qts = numa_start(((const NumaCase *)data)->machine,
+                                 "--preconfig " MACHINE);
+
+    object_added(qts, "mem0", "gpu0", 3);
+    assert_qmp_error(qtest_qmp(qts, "{'execute': 'x-exit-preconfig'}"),
+                     MEM0 "nodeset: node 3 has memory (128 MiB)");
+    object_added(qts, "mem1", "gpu1", 8);
+    assert_property(qts, "mem1", "devid", "\"gpu1\"");
+    qtest_quit(qts);
+}
+
+static void test_preconfig_accepted(const void *data)
+{
+    QTestState *qts = numa_start(((const NumaCase *)data)->machine,
+                                 "--preconfig " MACHINE GPU0_OBJECT);
+
+    qtest_qmp_assert_success(qts, "{'execute': 'x-exit-preconfig'}");
+    assert_property(qts, "mem0", "devid", "\"gpu0\"");
+    qtest_quit(qts);
+}
+
+/* Properties, and other values for them in the form of JSON */
+static const char *const unchangeable[][2] = {
+    { "devid", "'gpu1'" },
+    { "nodeset", "[8]" },
+    { "generic-initiator", "true" },
+    { "egm-node", "0" },
+};
+
+static void test_unchangeable(const void *data)
+{
+    QTestState *qts = numa_start(((const NumaCase *)data)->machine,
+                                 MACHINE GPU0_OBJECT);
+
+    for (int i = 0; i < ARRAY_SIZE(unchangeable); i++) {
+        g_autofree char *message = g_strdup_printf(
+            "cannot change property '%s' of nvidia-gpu-mem-acpi",
+            unchangeable[i][0]);
+
+        assert_qmp_error(qtest_qmp(qts, "{'execute': 'qom-set', 'arguments': "
+                                   "{'path': '/objects/mem0', 'property': %s, "
+                                   "'value': %p}}", unchangeable[i][0],
+                                   qobject_from_json(unchangeable[i][1],
+                                                     &error_abort)), message);
+    }
+    assert_property(qts, "mem0", "devid", "\"gpu0\"");
+    assert_property(qts, "mem0", "nodeset", "[4, 5, 6, 7]");
+    qtest_quit(qts);
+}
+
+/* Safety: what is kept out of an object's nodes */
+
+static const RefusedCase safety_cases[] = {
+    {
+        "owned/port", GPU0_OBJECT,
+        "{'qom-type': 'acpi-generic-port', 'id': 'gp0', "
+        "'pci-bus': 'none', 'node': 7}",
+        "acpi-generic-port object 'gp0': node=7: object 'mem0' has this node "
+        "for the memory of its device",
+        "Take another node.", "object-add",
+    }, {
+        "owned/dimm", GPU0_OBJECT
+        "-object memory-backend-ram,id=ram5,size=128M ",
+        "{'driver': 'pc-dimm', 'id': 'dimm0', 'memdev': 'ram5', 'node': 4}",
+        "node=4: object 'mem0' has this node for the memory of its device",
+        "Take another node.", "device_add",
+    }, {
+        "owned/virtio-mem", GPU0_OBJECT
+        "-device pcie-root-port,id=port0 "
+        "-object memory-backend-ram,id=ram5,size=128M ",
+        "{'driver': 'virtio-mem-pci', 'id': 'vmem0', 'memdev': 'ram5', "
+        "'bus': 'port0', 'node': 7, 'requested-size': 0}",
+        "node=7: object 'mem0' has this node for the memory of its device",
+        "Take another node.", "device_add",
+    },
+};
 
 /* What a guest does that lets slot 0 of the ACPI memory hot-plug go */
 static void eject_dimm(QTestState *qts)
@@ -574,12 +486,12 @@ static void test_memory_device_first(const void *data)
         "-object memory-backend-ram,id=ram8,size=128M "
         "-device pc-dimm,id=dimm0,memdev=ram5,node=5 "
         "-device virtio-mem-pci,memdev=ram8,node=8,requested-size=0",
-        dimm_args(machine));
+        firmware_args(machine));
 
     assert_qmp_error(object_add(qts, "mem0", "gpu0", 8),
-                     MEM0 "nodeset=8-9: node 8 has a memory device");
+                     MEM0 "nodeset: node 8 has a memory device");
     assert_qmp_error(object_add(qts, "mem0", "gpu0", 5),
-                     MEM0 "nodeset=5-6: node 5 has a memory device");
+                     MEM0 "nodeset: node 5 has a memory device");
     qtest_qmp_device_del_send(qts, "dimm0");
     eject_dimm(qts);
     object_added(qts, "mem0", "gpu0", 5);
@@ -599,103 +511,8 @@ static void test_sp_mem(const void *data)
     assert_refused(args, "node=5: object 'mem0' has this node for the memory "
                    "of its device\nTake another node.\n");
     assert_qmp_error(object_add(qts, "mem0", "gpu0", 5),
-                     MEM0 "nodeset=5-6: node 5 has a memory device");
+                     MEM0 "nodeset: node 5 has a memory device");
     object_added(qts, "mem0", "gpu0", 6);
-    qtest_quit(qts);
-}
-
-/* The error is that of the object that is wrong, whichever else is added */
-static void test_preconfig_refused(const void *data)
-{
-    QTestState *qts = numa_start(((const NumaCase *)data)->machine,
-                                 "--preconfig " MACHINE);
-
-    object_added(qts, "mem0", "gpu0", 3);
-    assert_qmp_error(qtest_qmp(qts, "{'execute': 'x-exit-preconfig'}"),
-                     MEM0 "nodeset=3-4: node 3 has memory (128 MiB)");
-    object_added(qts, "mem1", "gpu1", 8);
-    assert_object(qts, "mem1", "[\"gpu1\", [8, 9], false]");
-    qtest_quit(qts);
-}
-
-static void test_preconfig_accepted(const void *data)
-{
-    QTestState *qts = numa_start(((const NumaCase *)data)->machine,
-                                 "--preconfig " MACHINE GPU0_OBJECT);
-
-    qtest_qmp_assert_success(qts, "{'execute': 'x-exit-preconfig'}");
-    assert_object(qts, "mem0", "[\"gpu0\", [4, 5, 6, 7], false]");
-    qtest_quit(qts);
-}
-
-static void test_unchangeable(const void *data)
-{
-    static const char *const properties[][2] = {
-        { "devid", "'gpu1'" },
-        { "nodeset", "[8]" },
-        { "generic-initiator", "true" },
-        { "egm-node", "0" },
-    };
-    QTestState *qts = numa_start(((const NumaCase *)data)->machine,
-                                 MACHINE GPU0_OBJECT);
-
-    for (int i = 0; i < ARRAY_SIZE(properties); i++) {
-        g_autofree char *message = g_strdup_printf(MEM0 "%s can't be changed",
-                                                   properties[i][0]);
-
-        assert_qmp_error(qtest_qmp(qts, "{'execute': 'qom-set', 'arguments': "
-                                   "{'path': '/objects/mem0', 'property': %s, "
-                                   "'value': %p}}", properties[i][0],
-                                   qobject_from_json(properties[i][1],
-                                                     &error_abort)), message);
-    }
-    assert_object(qts, "mem0", "[\"gpu0\", [4, 5, 6, 7], false]");
-    qtest_quit(qts);
-}
-
-static void assert_egm_node(QTestState *qts, const char *path, int node)
-{
-    g_autoptr(QDict) rsp = qtest_qmp(qts, "{'execute': 'qom-get', "
-        "'arguments': {'path': %s, 'property': 'egm-node'}}", path);
-
-    g_assert_cmpint(qdict_get_int(rsp, "return"), ==, node);
-}
-
-/* Several objects may name one node.  Without egm-node, qom-get gives 128. */
-static void test_egm_node(const void *data)
-{
-    QTestState *qts = numa_start(((const NumaCase *)data)->machine, MACHINE
-        PCI_DEVICE "id=gpu2,addr=6 "
-        OBJECT "id=mem0,devid=gpu0,nodeset=4-5,egm-node=3 "
-        OBJECT "id=mem1,devid=gpu1,nodeset=6-7,egm-node=3 "
-        OBJECT "id=mem2,devid=gpu2,nodeset=8-9 ");
-
-    assert_egm_node(qts, "/objects/mem0", 3);
-    assert_egm_node(qts, "/objects/mem1", 3);
-    assert_egm_node(qts, "/objects/mem2", 128);
-    qtest_quit(qts);
-}
-
-/* A memory device comes and goes before the object, and after it */
-static void test_egm_memory_device(const void *data)
-{
-    static const char add[] = "{'execute': 'object-add', 'arguments': "
-        "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': 'mem0', 'devid': 'gpu0', "
-        "'nodeset': [4], 'egm-node': 3}}";
-    const NumaMachine *machine = ((const NumaCase *)data)->machine;
-    QTestState *qts = numa_start(machine, MACHINE "%s"
-        "-object memory-backend-ram,id=ram5,size=128M "
-        "-device pc-dimm,id=dimm0,memdev=ram5,node=3", dimm_args(machine));
-
-    assert_qmp_error(qtest_qmp(qts, add),
-                     MEM0 "egm-node=3: this node has a memory device");
-    qtest_qmp_device_del_send(qts, "dimm0");
-    eject_dimm(qts);
-    qtest_qmp_assert_success(qts, add);
-    numa_object_del(qts, "mem0");
-    qtest_qmp_assert_success(qts, "{'execute': 'device_add', 'arguments': "
-                             "{'driver': 'pc-dimm', 'id': 'dimm0', "
-                             "'memdev': 'ram5', 'node': 3}}");
     qtest_quit(qts);
 }
 
@@ -730,52 +547,201 @@ static void test_info_numa(const void *data)
     qtest_quit(qts);
 }
 
+/* Initiators: generic-initiator=on, and the type for any vendor */
+
+#define HMAT_LB(initiator)                                              \
+    "-machine hmat=on -numa hmat-lb,initiator=" initiator ",target=0,"  \
+    "hierarchy=memory,data-type=access-latency,latency=10 "
+
+static const RefusedCase initiator_refused_cases[] = {
+    {
+        "devid/twice/general",
+        "-object dev-mem-pxm-acpi,id=mem1,devid=gpu0,nodeset=4-7 ",
+        "{'devid': 'gpu0', 'nodeset': [8]}",
+        MEM0 "devid=gpu0: object 'mem1' is for this device too",
+    }, {
+        "initiator/taken", INITIATOR "id=gi0,pci-dev=gpu1,node=5 ",
+        "{'devid': 'gpu0', 'nodeset': [4, 5, 6], 'generic-initiator': true}",
+        MEM0 "generic-initiator=on: node 5 belongs to an "
+        "acpi-generic-initiator already",
+        "Delete that object, or give generic-initiator=off.",
+    }, {
+        /* Such a node has no room for another */
+        "owned/initiator",
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-7,generic-initiator=on ",
+        "{'qom-type': 'acpi-generic-initiator', 'id': 'gi0', "
+        "'pci-dev': 'gpu1', 'node': 5}",
+        "acpi-generic-initiator object 'gi0': node=5: object 'mem0' has this "
+        "node for the memory of its device",
+        "Take another node.", "object-add",
+    },
+};
+
+static const RefusedCase port_case = {
+    "nodeset/port", "-machine cxl=on -device pxb-cxl,id=cxl0,bus_nr=12 "
+    "-object acpi-generic-port,id=gp0,pci-bus=cxl0,node=5 ",
+    "{'devid': 'gpu0', 'nodeset': [4, 5]}",
+    MEM0 "nodeset: node 5 belongs to an acpi-generic-port",
+    "Take another node.",
+};
+
+static const AcceptedCase initiator_accepted_cases[] = {
+    {
+        "initiator-off", GPU0_OBJECT GPUS, "generic-initiator", "false",
+    }, {
+        "general", GPUS "-object dev-mem-pxm-acpi,id=mem0,devid=gpu1,"
+        "nodeset=9,generic-initiator=on", "generic-initiator", "true",
+    }, {
+        "initiator-beside", GPUS INITIATOR "id=gi0,pci-dev=gpu1,node=7 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=on",
+        "generic-initiator", "true",
+    }, {
+        /* Wherever on the command line the object is */
+        "initiator-for-hmat", GPUS HMAT_LB("4") HMAT_LB("6")
+        OBJECT "id=mem0,devid=gpu0,nodeset=4-6,generic-initiator=on",
+        "generic-initiator", "true",
+    },
+};
+
+/* -numa hmat-lb refuses a node that is no initiator */
+static void test_hmat(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    g_autofree char *off = numa_args(machine, MACHINE GPU0_OBJECT HMAT_LB("4"));
+    g_autofree char *beside = numa_args(machine, MACHINE OBJECT
+        "id=mem0,devid=gpu0,nodeset=4-7,generic-initiator=on " HMAT_LB("8"));
+
+    assert_refused(off, "Invalid initiator=4, it isn't an initiator proximity "
+                   "domain");
+    assert_refused(beside, "Invalid initiator=8, it isn't an initiator "
+                   "proximity domain");
+}
+
+/* Extended GPU Memory */
+
+static const RefusedCase egm_cases[] = {
+    {
+        "egm/no-such-node", "",
+        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 10}",
+        MEM0 "egm-node=10: there is no such node with memory",
+        "Take a node with memdev=.",
+    }, {
+        "egm/beyond-qemu", "",
+        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 128}",
+        MEM0 "egm-node=128: there is no such node with memory",
+    }, {
+        "egm/no-memory", "",
+        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 2}",
+        MEM0 "egm-node=2: there is no such node with memory",
+    }, {
+        "egm/own-node", "",
+        "{'devid': 'gpu0', 'nodeset': [4, 5], 'egm-node': 5}",
+        MEM0 "egm-node=5: there is no such node with memory",
+    }, {
+        "egm/node-of-other", OBJECT "id=mem1,devid=gpu1,nodeset=7-8 ",
+        "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 8}",
+        MEM0 "egm-node=8: there is no such node with memory",
+    }, {
+        /* Not all memory of the node would be Extended GPU Memory */
+        "egm/dimm",
+        OBJECT "id=mem1,devid=gpu1,nodeset=7-8,egm-node=3 "
+        OBJECT "id=mem0,devid=gpu0,nodeset=4,egm-node=3 "
+        "-object memory-backend-ram,id=ram5,size=128M ",
+        "{'driver': 'pc-dimm', 'id': 'dimm0', 'memdev': 'ram5', 'node': 3}",
+        "node=3: an object with egm-node=3 allows no memory devices in this "
+        "node",
+        "Take another node.", "device_add",
+    },
+};
+
+static const RefusedCase egm_case_of_pcs = {
+    "egm/machine", "", "{'devid': 'gpu0', 'nodeset': [4], 'egm-node': 0}",
+    MEM0 "egm-node=0: this machine can have the memory of a node in several "
+    "pieces",
+    "Leave egm-node out.",
+};
+
+/* Several objects may name one node */
+static const AcceptedCase egm_accepted_case = {
+    "egm-node", GPUS
+    OBJECT "id=mem0,devid=gpu0,nodeset=4-5,egm-node=3 "
+    OBJECT "id=mem1,devid=gpu1,nodeset=6-7,egm-node=3 ", "egm-node", "3",
+};
+
+/* A memory device comes and goes before the object, and after it */
+static void test_egm_memory_device(const void *data)
+{
+    static const char add[] = "{'execute': 'object-add', 'arguments': "
+        "{'qom-type': 'nvidia-gpu-mem-acpi', 'id': 'mem0', 'devid': 'gpu0', "
+        "'nodeset': [4], 'egm-node': 3}}";
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    QTestState *qts = numa_start(machine, MACHINE "%s"
+        "-object memory-backend-ram,id=ram5,size=128M "
+        "-device pc-dimm,id=dimm0,memdev=ram5,node=3", firmware_args(machine));
+
+    assert_qmp_error(qtest_qmp(qts, add),
+                     MEM0 "egm-node=3: this node has a memory device");
+    qtest_qmp_device_del_send(qts, "dimm0");
+    eject_dimm(qts);
+    qtest_qmp_assert_success(qts, add);
+    numa_object_del(qts, "mem0");
+    qtest_qmp_assert_success(qts, "{'execute': 'device_add', 'arguments': "
+                             "{'driver': 'pc-dimm', 'id': 'dimm0', "
+                             "'memdev': 'ram5', 'node': 3}}");
+    qtest_quit(qts);
+}
+
+static void add_egm_tests(const NumaMachine *machine)
+{
+    if (!g_str_equal(machine->type, "virt")) {
+        add_refused_cases(machine, &egm_case_of_pcs, 1);
+        return;
+    }
+    add_refused_cases(machine, egm_cases, ARRAY_SIZE(egm_cases));
+    add_accepted_cases(machine, &egm_accepted_case, 1);
+    numa_add_case(machine, "dev-mem-pxm", "egm-memory-device",
+                  test_egm_memory_device, NULL);
+}
+
 static void add_tests(const NumaMachine *machine)
 {
     const char *prefix = "dev-mem-pxm";
 
-    for (int i = 0; i < ARRAY_SIZE(refused_cases); i++) {
-        numa_add_case(machine, "dev-mem-pxm-refused", refused_cases[i].name,
-                      test_refused, &refused_cases[i]);
-    }
-    for (int i = 0; i < ARRAY_SIZE(syntax_cases); i++) {
-        numa_add_case(machine, "dev-mem-pxm-syntax", syntax_cases[i].name,
-                      test_syntax, &syntax_cases[i]);
-    }
-    for (int i = 0; i < ARRAY_SIZE(accepted_cases); i++) {
-        numa_add_case(machine, "dev-mem-pxm-accepted", accepted_cases[i].name,
-                      test_accepted, &accepted_cases[i]);
-    }
+    add_refused_cases(machine, refused_cases, ARRAY_SIZE(refused_cases));
+    add_accepted_cases(machine, accepted_cases, ARRAY_SIZE(accepted_cases));
     numa_add_case(machine, prefix, "add-delete", test_add_delete, NULL);
     numa_add_case(machine, prefix, "refused-and-added", test_refused_and_added,
                   NULL);
-    numa_add_case(machine, prefix, "memory-device-first",
-                  test_memory_device_first, NULL);
-    if (qtest_has_device("sp-mem")) {
-        numa_add_case(machine, prefix, "sp-mem", test_sp_mem, NULL);
-    }
     numa_add_case(machine, prefix, "preconfig/refused", test_preconfig_refused,
                   NULL);
     numa_add_case(machine, prefix, "preconfig/accepted",
                   test_preconfig_accepted, NULL);
     numa_add_case(machine, prefix, "unchangeable", test_unchangeable, NULL);
-    numa_add_case(machine, prefix, "info-numa", test_info_numa, NULL);
     if (g_str_equal(machine->type, "virt")) {
-        for (int i = 0; i < ARRAY_SIZE(egm_cases); i++) {
-            numa_add_case(machine, "dev-mem-pxm-refused", egm_cases[i].name,
-                          test_refused, &egm_cases[i]);
-        }
-        numa_add_case(machine, prefix, "egm-node", test_egm_node, NULL);
-        numa_add_case(machine, prefix, "egm-memory-device",
-                      test_egm_memory_device, NULL);
         numa_add_case(machine, prefix, "kernel", test_kernel, NULL);
-    } else {
-        numa_add_case(machine, "dev-mem-pxm-refused", egm_case_of_pcs.name,
-                      test_refused, &egm_case_of_pcs);
     }
     if (g_test_slow()) {
         numa_add_case(machine, prefix, "device-types", test_device_types, NULL);
     }
+
+    add_refused_cases(machine, safety_cases, ARRAY_SIZE(safety_cases));
+    numa_add_case(machine, prefix, "memory-device-first",
+                  test_memory_device_first, NULL);
+    if (qtest_has_device("sp-mem")) {
+        numa_add_case(machine, prefix, "sp-mem", test_sp_mem, NULL);
+    }
+    numa_add_case(machine, prefix, "info-numa", test_info_numa, NULL);
+
+    add_refused_cases(machine, initiator_refused_cases,
+                      ARRAY_SIZE(initiator_refused_cases));
+    add_accepted_cases(machine, initiator_accepted_cases,
+                       ARRAY_SIZE(initiator_accepted_cases));
+    if (numa_has_cxl(machine)) {
+        add_refused_cases(machine, &port_case, 1);
+    }
+    numa_add_case(machine, prefix, "hmat", test_hmat, NULL);
+
+    add_egm_tests(machine);
 }
 
 int main(int argc, char **argv)
@@ -796,7 +762,6 @@ int main(int argc, char **argv)
     /* What else is here depends on no machine: one is enough */
     machine = numa_next_machine(NULL);
     if (machine && !g_str_equal(machine->arch, "loongarch64")) {
-        qtest_add_func("/dev-mem-pxm/help", test_help);
         add_tests(machine);
     }
     return g_test_run();

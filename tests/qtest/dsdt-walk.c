@@ -221,6 +221,18 @@ static void device_free(gpointer data)
     g_free(dev);
 }
 
+static DsdtDevice *dsdt_find(const GPtrArray *devices, const char *path)
+{
+    for (guint i = 0; i < devices->len; i++) {
+        DsdtDevice *dev = g_ptr_array_index(devices, i);
+
+        if (g_str_equal(dev->path, path)) {
+            return dev;
+        }
+    }
+    return NULL;
+}
+
 static void add_device(Walk *walk, const char *path)
 {
     DsdtDevice *dev = g_new0(DsdtDevice, 1);
@@ -349,16 +361,4 @@ GPtrArray *dsdt_walk(const GByteArray *table)
 
     walk_terms(&walk, walk.end, "\\");
     return walk.devices;
-}
-
-DsdtDevice *dsdt_find(const GPtrArray *devices, const char *path)
-{
-    for (guint i = 0; i < devices->len; i++) {
-        DsdtDevice *dev = g_ptr_array_index(devices, i);
-
-        if (g_str_equal(dev->path, path)) {
-            return dev;
-        }
-    }
-    return NULL;
 }

@@ -31,7 +31,4 @@ typedef struct DsdtDevice {
  */
 GPtrArray *dsdt_walk(const GByteArray *table);
 
-/* Returns: the device at @path, or %NULL */
-DsdtDevice *dsdt_find(const GPtrArray *devices, const char *path);
-
 #endif

@@ -174,19 +174,6 @@ static void test_device_unplugged(const void *data)
     qtest_quit(qts);
 }
 
-#ifdef CONFIG_TRACE_LOG
-static void test_trace(const void *data)
-{
-    const NumaMachine *machine = ((const NumaCase *)data)->machine;
-    g_autofree char *log = numa_tmp_file();
-    QTestState *qts = numa_start(machine, EMPTY_ARGS
-                                 "-trace acpi_srat_empty_node -D %s", log);
-
-    qtest_quit(qts);
-    assert_log(log, "acpi_srat_empty_node node 9: base 0x0 length 0x0\n", 1);
-}
-#endif
-
 static void add_cases(const NumaMachine *machine, const char *prefix,
                       const EmptyCase *table, int size)
 {
@@ -218,18 +205,11 @@ static void add_tests(const NumaMachine *machine)
     numa_add_case(machine, prefix, "while-running", test_while_running, NULL);
     numa_add_case(machine, prefix, "device-unplugged", test_device_unplugged,
                   NULL);
-#ifdef CONFIG_TRACE_LOG
-    numa_add_case(machine, prefix, "trace", test_trace, NULL);
-#endif
 }
 
 int main(int argc, char **argv)
 {
-    const NumaMachine *machine = NULL;
-
     g_test_init(&argc, &argv, NULL);
-    while ((machine = numa_next_machine(machine))) {
-        add_tests(machine);
-    }
+    numa_add_tests(add_tests);
     return g_test_run();
 }

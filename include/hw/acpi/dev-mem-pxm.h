@@ -21,47 +21,38 @@ OBJECT_DECLARE_TYPE(DevMemPxmAcpi, DevMemPxmAcpiClass, DEV_MEM_PXM_ACPI)
 
 /**
  * DevMemPxmAcpi:
- * @devid: id of the device
- * @nodeset: the nodes as given
+ * @devid: ID of the device
+ * @nodeset: its nodes
  * @first_node: the first of them
  * @num_nodes: how many there are, one after the other
  * @numa: the machine's nodes, once complete() has accepted the object
- * @generic_initiator: the device is a generic initiator of each
- * @has_boot_node: that a subtype uses @boot_node
- * @boot_node: another node, which must have only boot memory
+ * @generic_initiator: the device is a generic initiator of each node
  * @warned: that the device is gone
  */
 struct DevMemPxmAcpi {
     Object parent_obj;
 
     char *devid;
-    uint32List *nodeset;
+    DECLARE_BITMAP(nodeset, MAX_NODES);
     uint32_t first_node;
     uint32_t num_nodes;
     NumaState *numa;
     bool generic_initiator;
-    bool has_boot_node;
-    uint32_t boot_node;
     bool warned;
 };
 
 /**
  * DevMemPxmAcpiClass:
- * @check: check the properties that a subtype adds.  Optional
  * @add_properties: add what the device's driver looks for in the _DSD besides
  *     dev-mem-pxm-start and dev-mem-pxm-count.  Optional
  */
 struct DevMemPxmAcpiClass {
     ObjectClass parent_class;
 
-    bool (*check)(const DevMemPxmAcpi *dm, MachineState *ms, Error **errp);
     void (*add_properties)(const DevMemPxmAcpi *dm, GPtrArray *properties);
 };
 
-/*
- * What a machine implements whose tables tell the guest of these objects: with
- * any other, an object would be without effect.
- */
+/* The interface of machines whose ACPI tables tell the guest of the objects */
 #define TYPE_DEV_MEM_PXM_ACPI_MACHINE "dev-mem-pxm-acpi-machine"
 typedef struct DevMemPxmAcpiMachineClass DevMemPxmAcpiMachineClass;
 DECLARE_CLASS_CHECKERS(DevMemPxmAcpiMachineClass, DEV_MEM_PXM_ACPI_MACHINE,
@@ -70,26 +61,12 @@ DECLARE_CLASS_CHECKERS(DevMemPxmAcpiMachineClass, DEV_MEM_PXM_ACPI_MACHINE,
 struct DevMemPxmAcpiMachineClass {
     InterfaceClass parent_class;
 
-    /* As it has been started, does the machine give the guest ACPI tables? */
-    bool (*builds_tables)(MachineState *ms);
+    /* Has the machine been started with ACPI tables?  If not, sets @errp. */
+    bool (*builds_tables)(MachineState *ms, Error **errp);
 
-    /*
-     * The guest physical address of a node's boot memory.  Optional: only for
-     * machines that keep it in one range.
-     */
+    /* Optional: The address of a node's boot memory, which is one range */
     hwaddr (*node_memory_base)(MachineState *ms, int node);
 };
-
-static inline uint32_t dev_mem_pxm_acpi_last_node(const DevMemPxmAcpi *dm)
-{
-    return dm->first_node + dm->num_nodes - 1;
-}
-
-void dev_mem_pxm_acpi_add_property(GPtrArray *properties, const char *name,
-                                   uint64_t value);
-
-/* The nodes as a user would write them, such as "2-9", to be freed */
-char *dev_mem_pxm_acpi_nodeset_str(const DevMemPxmAcpi *dm);
 
 /**
  * dev_mem_pxm_acpi_device:
@@ -99,16 +76,11 @@ char *dev_mem_pxm_acpi_nodeset_str(const DevMemPxmAcpi *dm);
  * Returns: the device of @dm, a PCI device that is no bridge, if it is plugged
  *     in, or %NULL
  */
-PCIDevice *dev_mem_pxm_acpi_device(DevMemPxmAcpi *dm, Error **errp);
+PCIDevice *dev_mem_pxm_acpi_device(const DevMemPxmAcpi *dm, Error **errp);
 
-/**
- * dev_mem_pxm_acpi_check:
- * @dm: an object that complete() has accepted
- * @errp: gets an error if it does not fit
- *
- * Returns: %true if @dm fits the machine, which is ready.
- */
-bool dev_mem_pxm_acpi_check(DevMemPxmAcpi *dm, Error **errp);
+/* For add_properties(): append a property of a _DSD to @properties */
+void dev_mem_pxm_acpi_add_property(GPtrArray *properties, const char *name,
+                                   uint64_t value);
 
 /**
  * dev_mem_pxm_acpi_build_dsdt:

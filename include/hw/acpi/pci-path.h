@@ -33,8 +33,7 @@ typedef struct AcpiPciRoots {
  *
  * Give each of these devices its object.  The device and the bridges on the way
  * to it get a Device each, S<devfn in hex> with its _ADR, or a Scope where the
- * DSDT names them already.  QEMU names no device below a root bus other than
- * PCI0, which is that of a PCI expander bridge.
+ * DSDT names them already, which it does only below PCI0.
  *
  * ACPI 6.5, 6.1.1 _ADR (Address), table 6.2 for the PCI form
  */

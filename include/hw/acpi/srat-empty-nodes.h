@@ -14,8 +14,8 @@
 #include "hw/boards.h"
 
 /*
- * Returns: the node of the range for DIMMs,
- * the highest node that no dev-mem-pxm-acpi object has.
+ * Returns: the node of the range for DIMMs, the highest node that no
+ * dev-mem-pxm-acpi object has.
  */
 int srat_dimm_node(const MachineState *ms);
 
@@ -34,7 +34,7 @@ int srat_dimm_node(const MachineState *ms);
  * A node is empty if it has neither boot memory nor CPUs, and neither generic
  * initiators nor generic ports, which have an entry of another type.  Machine
  * types that are older than these entries have no empty nodes.
- * All of this aside, each node of a dev-mem-pxm-acpi object is an empty one.
+ * A node of a dev-mem-pxm-acpi object is always an empty one.
  *
  * To be called for each node in ascending order, where the SRAT builder
  * describes the node's boot memory: operating systems number their nodes in the
