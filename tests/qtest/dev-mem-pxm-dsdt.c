@@ -135,7 +135,7 @@ void assert_iasl(QTestState *qts)
     g_assert_no_error(err);
     file = g_build_filename(dir, "dsdt.dat", NULL);
     /* iasl takes a length that reads as the start of a comment for a text */
-    if (!memcmp(dsdt->data + LENGTH_OFFSET, "/*", 2)) {
+    if (lduw_le_p(dsdt->data + LENGTH_OFFSET) == ('/' | '*' << 8)) {
         g_byte_array_append(dsdt, (const uint8_t[]) { NOOP_OP }, 1);
         stl_le_p(dsdt->data + LENGTH_OFFSET, dsdt->len);
     }
