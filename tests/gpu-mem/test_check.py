@@ -331,19 +331,20 @@ def check_guest(changes, gone, new):
 
 def initiators():
     """a GPU without a _DSD has the domains of its initiators"""
-    data = table('aarch64/virt/SRAT.nvgpumempxb')
+    data = table('x86/q35/SRAT.nvgpumem')
     srat = guest_program.Srat(data)
     same('domains', srat.initiators,
-         {(0, 0x83): [1, 2, 3, 4], (0, 0x1800): [6]})
+         {(0, 0x01): [2, 3, 4], (0, 0x2000): [5, 6, 7]})
     # One whose handle is that of an ACPI device
     at = data.index(b'\x05\x20\0\x01')
     same('domains', guest_program.Srat(
         data[:at + 3] + b'\0' + data[at + 4:]).initiators,
-         {(0, 0x83): [2, 3, 4], (0, 0x1800): [6]})
+         {(0, 0x01): [3, 4], (0, 0x2000): [5, 6, 7]})
     with tempfile.TemporaryDirectory() as folder:
         write(folder, RIGHT_GUEST)
-        for address, domains in (('0000:00:10.3', [1, 2, 3, 4]),
-                                 ('0000:18:00.0', [6]), ('0000:18:00.1', [])):
+        for address, domains in (('0000:00:00.1', [2, 3, 4]),
+                                 ('0000:20:00.0', [5, 6, 7]),
+                                 ('0000:20:00.1', [])):
             gpu = guest_program.Gpu(guest_program.Guest(folder), address)
             same('of the GPU', guest_program.domains_of(gpu, {}, srat),
                  (domains, 'initiators'))
