@@ -36,6 +36,12 @@ SUITE :=
 N := 10000
 SEED :=
 
+# make deb: arm64, for that from another machine; empty: for the machine's own
+ARCH :=
+ifneq ($(filter-out arm64,$(ARCH)),)
+$(error ARCH=$(ARCH): the only one that can be given is arm64)
+endif
+
 # make series: where the folders of patches are written to
 OUT = $(BUILD)/series
 
@@ -95,9 +101,9 @@ install: all docs
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
 	@scripts/package/install-qemu $(BUILD) $(GUEST) $(call quoted,$(PREFIX))
 
-deb: all docs
+deb: docs
 	@tests/guest/build-guest $(GUEST) $(BUILD)/cache
-	@scripts/package/build-deb $(BUILD) $(GUEST)
+	@scripts/package/build-deb $(BUILD) $(GUEST) $(ARCH)
 
 uninstall:
 	@scripts/package/uninstall-qemu $(BUILD) $(call quoted,$(PREFIX))
@@ -137,6 +143,8 @@ help:
 	@echo "make bench          measure what the tables cost, beside other objects"
 	@echo "make docs           make QEMU's documents, with ours, and the guide"
 	@echo "make deb            write a Debian package, $(BUILD)/qemu-gpu-mem_*.deb"
+	@echo "                    (ARCH=arm64: for Debian 13 on arm64, from any machine,"
+	@echo "                    in $(BUILD)/arm64)"
 	@echo "make install        install QEMU, its firmware and its documents"
 	@echo "                    (PREFIX=/usr/local, DESTDIR=...)"
 	@echo "make uninstall      remove what was installed (PREFIX, DESTDIR as then)"

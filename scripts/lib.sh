@@ -71,8 +71,16 @@ base_at_least() {
                          { print $1 "." $2 }' "$1/base/VERSION")" "$2"
 }
 
+# os_release NAME [ROOT]: of this machine, or of the Debian in ROOT
 os_release() {
-    [ ! -r /etc/os-release ] || (. /etc/os-release && eval "echo \${$1-}")
+    [ ! -r "${2-}/etc/os-release" ] ||
+        (. "${2-}/etc/os-release" && eval "echo \${$1-}")
+}
+
+# qemu_packages: those of Debian that QEMU is linked with
+qemu_packages() {
+    echo libc6-dev libglib2.0-dev zlib1g-dev
+    sed -n 's/^[a-z][^ ]*//p' "$top/scripts/build/features"
 }
 
 # cached COMPILER: the command that compiles by it, with ccache if that is there

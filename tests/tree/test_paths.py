@@ -53,11 +53,12 @@ BUILT = ('guest/vmlinuz', 'guest-new/vmlinuz', 'run/guest.log',
          'results/guest.json',
          'deb/root', 'qemu-gpu-mem_1_arm64.deb', 'series/a/0001-a.patch',
          'check-series/failed', 'server/qemu/program', 'nvidia/nvidia.ko',
-         'bench/report.md')
+         'bench/report.md', 'arm64/qemu/program')
 
 # The scripts that make something anew in the folders that they are given
 IN_BUILD = ('scripts/base/apply-tree .', 'scripts/base/for-base .',
-            'scripts/package/build-deb . guest', 'scripts/build/build-docs .',
+            'scripts/package/build-deb . guest',
+            'scripts/package/configure-arm64 .', 'scripts/build/build-docs .',
             'scripts/base/fetch-base . 10.0', 'scripts/build/configure-clean . qemu',
             'scripts/package/install-qemu . guest',
             'tests/guest/build-guest guest cache',
