@@ -161,31 +161,30 @@ static void own_nodes(DevMemPxmAcpi *dm, bool own)
 }
 
 /* On the command line, devices and nodes are yet to come */
-static bool dev_mem_pxm_acpi_accept(DevMemPxmAcpi *dm, Error **errp)
+static void dev_mem_pxm_acpi_accept(DevMemPxmAcpi *dm, Error **errp)
 {
     MachineState *ms = MACHINE(qdev_get_machine());
 
     if (!object_dynamic_cast(OBJECT(ms), TYPE_DEV_MEM_PXM_ACPI_MACHINE)) {
-        error_setg(errp, "machine %s has no ACPI tables for it",
+        error_setg(errp, "machine %s does not support this object",
                    MACHINE_GET_CLASS(ms)->name);
-        return false;
+        return;
     }
     if (!check_nodeset(dm, errp) || !check_others(dm, ms->numa_state, errp)) {
-        return false;
+        return;
     }
     dm->numa = ms->numa_state;
     dm->first_node = find_first_bit(dm->nodeset, MAX_NODES);
     dm->num_nodes = bitmap_count_one(dm->nodeset, MAX_NODES);
     own_nodes(dm, true);
-    return true;
 }
 
 static void dev_mem_pxm_acpi_complete(UserCreatable *uc, Error **errp)
 {
-    ERRP_GUARD();
-    bool accepted = dev_mem_pxm_acpi_accept(DEV_MEM_PXM_ACPI(uc), errp);
+    Error *err = NULL;
 
-    machine_object_complete(OBJECT(uc), accepted, errp);
+    dev_mem_pxm_acpi_accept(DEV_MEM_PXM_ACPI(uc), &err);
+    machine_object_complete(OBJECT(uc), err, errp);
 }
 
 static bool dev_mem_pxm_acpi_machine_ready(UserCreatable *uc, Error **errp)
@@ -253,13 +252,14 @@ void dev_mem_pxm_acpi_build_dsdt(Aml *dsdt, MachineState *ms,
 
     for (int i = 0; i < ms->numa_state->num_nodes; i++) {
         DevMemPxmAcpi *dm = ms->numa_state->nodes[i].owner;
+        Error *err = NULL;
         PCIDevice *pdev;
 
         if (!dm || i != dm->first_node) {
             continue;
         }
-        pdev = dev_mem_pxm_acpi_device(dm, NULL);
-        acpi_warn_if_gone(OBJECT(dm), dm->devid, !pdev, &dm->warned);
+        pdev = dev_mem_pxm_acpi_device(dm, &err);
+        acpi_warn_without_effect(OBJECT(dm), err, &dm->warned);
         if (pdev) {
             g_hash_table_insert(objects, pdev, build_dsd(dm));
         }

@@ -62,7 +62,7 @@ def completion_faults(machine: Machine, obj: NodeObject) -> list[Fault]:
     """What is seen before there are devices; the other objects came first"""
     faults = object_faults(obj)
     if not machine.has_tables:
-        what = 'has no ACPI tables for it' if obj.is_owner() else \
+        what = 'does not support this object' if obj.is_owner() else \
             'has no NUMA nodes'
         faults.append(fault('no_tables', obj, f'machine {machine.name} {what}',
                             False))

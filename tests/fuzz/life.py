@@ -67,10 +67,12 @@ class Life:
                 if self.machine.acpi and is_gone(self.machine, obj)]
         for obj in gone:
             if obj.id not in self.warned:
+                why = f'devid={obj.device}: there is no such device' \
+                    if obj.is_owner() else \
+                    f'pci-dev={obj.device}: there is no such pci-device'
                 self.warnings.append(re.escape(
                     f"warning: {obj.type.name} object '{obj.id}' is without "
-                    f"effect: its device '{obj.device}' is gone; plug it in "
-                    'again, or delete the object'))
+                    f'effect: {why}'))
         self.warned = {obj.id for obj in gone}
 
     def read_tables(self) -> None:

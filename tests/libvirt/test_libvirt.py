@@ -401,7 +401,7 @@ class DetachableDomain(Domain):
     def save_and_restore_without(self):
         """it is saved and restored without the device, with a warning"""
         self._save_and_restore()
-        warning = f"its device '{self._devid()}' is gone"
+        warning = f'devid={self._devid()}: there is no such device'
         if not any(warning in line for line in self._warnings()):
             raise Failure(f'no warning with "{warning}": {self._warnings()}')
 

@@ -11,6 +11,7 @@
 #include "qobject/qjson.h"
 #include "qobject/qlist.h"
 #include "qobject/qstring.h"
+#include "acpi-fw-cfg.h"
 #include "acpi-numa.h"
 
 /*
@@ -187,7 +188,7 @@ typedef struct MachineCase {
 } MachineCase;
 
 #define NO_TABLES(machine)                                              \
-    MEM0 "machine " machine " has no ACPI tables for it\n"
+    MEM0 "machine " machine " does not support this object\n"
 #define ACPI_OFF                                                        \
     " has been started with acpi=off\nStart it with acpi=on.\n"
 #define NO_NODE                                                         \
@@ -437,6 +438,56 @@ static void test_unchangeable(const void *data)
     qtest_quit(qts);
 }
 
+/* Has the DSDT the _DSD of an object? */
+static bool has_dsd(QTestState *qts)
+{
+    static const char name[] = "dev-mem-pxm-start";
+    g_autoptr(GByteArray) dsdt = acpi_fw_cfg_read(qts, "DSDT");
+
+    for (int i = 0; i + sizeof(name) <= dsdt->len; i++) {
+        if (!memcmp(dsdt->data + i, name, sizeof(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define GONE                                                            \
+    "nvidia-gpu-mem-acpi object 'mem0' is without effect: devid=gpu0: " \
+    "there is no such device\n"
+
+/* Also where the guest goes on that had its GPU unplugged */
+static void test_unplugged(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    g_autofree char *state = numa_tmp_file();
+    g_autofree char *from_log = numa_tmp_file();
+    g_autofree char *to_log = numa_tmp_file();
+    g_autofree char *gpu0 = numa_slot_device(machine, "gpu0");
+    QTestState *qts = numa_start(machine, NODES GPU0_OBJECT "%s %s 2>%s",
+                                 machine->slot_args, gpu0, from_log);
+
+    g_assert_true(has_dsd(qts));
+    numa_unplug(machine, qts, "gpu0");
+    qtest_system_reset(qts);
+    g_assert_false(has_dsd(qts));
+    numa_save(qts, state);
+    qtest_quit(qts);
+    assert_log(from_log, GONE, 1);
+
+    qts = numa_start(machine, NODES GPU0_OBJECT "%s -incoming file:%s 2>%s",
+                     machine->slot_args, state, to_log);
+    numa_wait_running(qts);
+    qtest_system_reset(qts);
+    g_assert_false(has_dsd(qts));
+    numa_plug(machine, qts, "gpu0");
+    qtest_system_reset(qts);
+    g_assert_true(has_dsd(qts));
+    qtest_quit(qts);
+    assert_log(to_log, GONE, 1);
+    unlink(state);
+}
+
 /* Safety: what is kept out of an object's nodes */
 
 static const RefusedCase safety_cases[] = {
@@ -462,6 +513,14 @@ static const RefusedCase safety_cases[] = {
         "node=7: object 'mem0' has this node for the memory of its device",
         "Take another node.", "device_add",
     },
+};
+
+static const RefusedCase port_case = {
+    "nodeset/port", "-machine cxl=on -device pxb-cxl,id=cxl0,bus_nr=12 "
+    "-object acpi-generic-port,id=gp0,pci-bus=cxl0,node=5 ",
+    "{'devid': 'gpu0', 'nodeset': [4, 5]}",
+    MEM0 "nodeset: node 5 belongs to an acpi-generic-port",
+    "Take another node.",
 };
 
 /* What a guest does that lets slot 0 of the ACPI memory hot-plug go */
@@ -575,14 +634,6 @@ static const RefusedCase initiator_refused_cases[] = {
         "node for the memory of its device",
         "Take another node.", "object-add",
     },
-};
-
-static const RefusedCase port_case = {
-    "nodeset/port", "-machine cxl=on -device pxb-cxl,id=cxl0,bus_nr=12 "
-    "-object acpi-generic-port,id=gp0,pci-bus=cxl0,node=5 ",
-    "{'devid': 'gpu0', 'nodeset': [4, 5]}",
-    MEM0 "nodeset: node 5 belongs to an acpi-generic-port",
-    "Take another node.",
 };
 
 static const AcceptedCase initiator_accepted_cases[] = {
@@ -717,6 +768,7 @@ static void add_tests(const NumaMachine *machine)
     numa_add_case(machine, prefix, "preconfig/accepted",
                   test_preconfig_accepted, NULL);
     numa_add_case(machine, prefix, "unchangeable", test_unchangeable, NULL);
+    numa_add_case(machine, prefix, "unplugged", test_unplugged, NULL);
     if (g_str_equal(machine->type, "virt")) {
         numa_add_case(machine, prefix, "kernel", test_kernel, NULL);
     }
@@ -725,6 +777,9 @@ static void add_tests(const NumaMachine *machine)
     }
 
     add_refused_cases(machine, safety_cases, ARRAY_SIZE(safety_cases));
+    if (numa_has_cxl(machine)) {
+        add_refused_cases(machine, &port_case, 1);
+    }
     numa_add_case(machine, prefix, "memory-device-first",
                   test_memory_device_first, NULL);
     if (qtest_has_device("sp-mem")) {
@@ -736,9 +791,6 @@ static void add_tests(const NumaMachine *machine)
                       ARRAY_SIZE(initiator_refused_cases));
     add_accepted_cases(machine, initiator_accepted_cases,
                        ARRAY_SIZE(initiator_accepted_cases));
-    if (numa_has_cxl(machine)) {
-        add_refused_cases(machine, &port_case, 1);
-    }
     numa_add_case(machine, prefix, "hmat", test_hmat, NULL);
 
     add_egm_tests(machine);

@@ -364,8 +364,8 @@ static void test_preconfig_refused(const void *data)
     (machine)->slot_args, device
 
 #define GONE                                                            \
-    "acpi-generic-initiator object 'gi4' is without effect: its device " \
-    "'slot-dev' is gone; plug it in again, or delete the object\n"
+    "acpi-generic-initiator object 'gi4' is without effect: "           \
+    "pci-dev=slot-dev: there is no such pci-device\n"
 
 static void assert_with_device(const NumaMachine *machine, QTestState *qts)
 {

@@ -27,7 +27,7 @@ OBJECT_DECLARE_TYPE(DevMemPxmAcpi, DevMemPxmAcpiClass, DEV_MEM_PXM_ACPI)
  * @num_nodes: how many there are, one after the other
  * @numa: the machine's nodes, once complete() has accepted the object
  * @generic_initiator: the device is a generic initiator of each node
- * @warned: that the device is gone
+ * @warned: that it is without effect, as the device is gone
  */
 struct DevMemPxmAcpi {
     Object parent_obj;
