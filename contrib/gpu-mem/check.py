@@ -264,12 +264,9 @@ def _is_empty(guest, node):
 
 
 def of_port(guest, hostdev, need):
-    """The port's room for BARs; the root bus needs none."""
-    if hostdev.bus == 0:
-        return OK, 'it is on the root bus, which has room'
-    if hostdev.bus is None:
-        return TO_DO, ('it has no port with room for its BARs: run '
-                       '"qemu-gpu-mem domain"')
+    """The port's room for BARs; behind pcie.0 it needs none."""
+    if guest.bridge_above(hostdev.bus) is None:
+        return OK, 'it is behind pcie.0, which has room for BARs'
     given = guest.reserve(hostdev.bus)
     if given >= need:
         return OK, f'its port reserves {given // GIB}G for BARs'

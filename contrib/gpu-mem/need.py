@@ -236,10 +236,10 @@ class Need:
         return found
 
     def _note_place(self, hostdev):
-        if hostdev.bus == 0:
+        if self._guest.bridge_above(hostdev.bus) is None:
             self.notes.append(
-                f'{hostdev.source} keeps its place on the root bus, where it '
-                'is near no node: --place moves it')
+                f'{hostdev.source} keeps its place behind pcie.0, where it is '
+                'near no node: --place moves it')
         elif not self._guest.reserve(hostdev.bus):
             self.notes.append(
                 f'{hostdev.source} keeps its place in the guest, which has no '

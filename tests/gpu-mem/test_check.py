@@ -657,6 +657,7 @@ NO_BRIDGE = (f'note: {ADDRESS}: it is below no host bridge near its node, and '
              '"qemu-gpu-mem domain --place" moves it')
 NO_OBJECT = (f'to do: {ADDRESS}: no object nvidia-gpu-mem-acpi is for it: run '
              '"qemu-gpu-mem domain"')
+ROOM = f'ok: {ADDRESS}: it is behind pcie.0, which has room for BARs'
 NO_RESERVE = (f'to do: {ADDRESS}: its port reserves %s for BARs '
               '(pref64-reserve), and it needs 256G: run "qemu-gpu-mem domain '
               '--place"')
@@ -747,18 +748,18 @@ DOMAIN_ROWS = (
     ("a reserve by libvirt's own name of the port",
      "<qemu:device alias='ua-port'>", "<qemu:device alias='pci.2'>", (), ()),
     ('on the root bus', PORT_ADDRESS, "<address type='pci' bus='0x00'/>",
-     ('port', 'smmu'),
-     (f'ok: {ADDRESS}: it is on the root bus, which has room', NO_BRIDGE)),
-    ('not placed', PORT_ADDRESS, '', ('port', 'smmu'),
-     (f'to do: {ADDRESS}: it has no port with room for its BARs: run '
-      '"qemu-gpu-mem domain"', NO_BRIDGE)),
+     ('port', 'smmu'), (ROOM, NO_BRIDGE)),
+    ('on a port there', "<alias name='ua-port'/><address type='pci' "
+     "bus='0x01'", "<address type='pci' bus='0x00'", ('port', 'smmu'),
+     (ROOM, NO_BRIDGE)),
+    ('not placed', PORT_ADDRESS, '', ('port', 'smmu'), (ROOM, NO_BRIDGE)),
     ('no SMMU', IOMMU, '', ('smmu',), (NO_SMMU,)),
     ('an SMMU that is not '
      'accelerated', " accel='on'", '', ('smmu',), (NO_SMMU,)),
     ('an SMMU of another host bridge', "pciBus='1'", "pciBus='3'", ('smmu',),
      (NO_SMMU,)),
     ('a bridge above itself', "<address type='pci' bus='0x01' slot='0x00'/>",
-     "<address type='pci' bus='0x02'/>", ('smmu',), (NO_BRIDGE,)),
+     "<address type='pci' bus='0x02'/>", ('port', 'smmu'), (ROOM, NO_BRIDGE)),
 )
 # The same of an SMMU by an argument
 SMMU_ARGUMENTS = (

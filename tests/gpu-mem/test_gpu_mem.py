@@ -523,9 +523,16 @@ ROWS = (
     # Places
     ('a place on the root bus has room', '', HOSTDEV,
      "<address type='pci' bus='0x00' slot='0x04'/>", '', '',
-     'keeps its place on the root bus, where it is near no node: --place'),
-    ('a place on a port has none', '', HOSTDEV,
+     'keeps its place behind pcie.0, where it is near no node: --place'),
+    ('a place on a port there too', '', HOSTDEV,
      "<address type='pci' bus='0x01' slot='0x00'/>", '', '',
+     'keeps its place behind pcie.0, where it is near no node: --place'),
+    ('a place below a bridge has none', '', HOSTDEV + r'\s*</hostdev>',
+     "<address type='pci' bus='0x02' slot='0x00'/></hostdev>"
+     "<controller type='pci' index='1' model='pcie-expander-bus'>"
+     "<target busNr='128'/></controller>"
+     "<controller type='pci' index='2' model='pcie-root-port'>"
+     "<address type='pci' bus='0x01' slot='0x00'/></controller>", '', '',
      'no room reserved for its memory (pref64-reserve): --place moves it'),
     ('--place moves it', '--place', HOSTDEV, "<address type='pci' "
      "domain='0x0000' bus='0x05' slot='0x00' function='0x0'/>", '', '',
