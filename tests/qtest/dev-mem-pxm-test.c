@@ -184,7 +184,7 @@ typedef struct MachineCase {
     const char *name;
     const char *type;
     const char *args;
-    const char *message;        /* %NULL: the machine has no such tables */
+    const char *message;        /* %NULL: it does not support the object */
 } MachineCase;
 
 #define ACPI_OFF                                                        \
