@@ -167,9 +167,9 @@ class Guest:
             raise Mistake(f'this is a running domain: give what {DIRECTION}')
         kind = self.root.first('os', 'type')
         arch = kind.get('arch', 'aarch64')
-        machine = kind.get('machine', 'virt')
-        if arch != 'aarch64' or not re.fullmatch('virt(-.*)?', machine):
-            raise Mistake(f'its machine is {arch} {machine}: GPUs with '
+        self.machine = kind.get('machine', 'virt')
+        if arch != 'aarch64' or not re.fullmatch('virt(-.*)?', self.machine):
+            raise Mistake(f'its machine is {arch} {self.machine}: GPUs with '
                           'coherent memory need aarch64 virt')
 
     # --- arguments of QEMU ---

@@ -18,9 +18,9 @@ from plan import (
 from qemu import ask, of_version, shape
 from record import OURS, PAIRS, whole
 
-# libvirt's versions: the first that knows cells without memory, that knows
-# <driver iommufd=''/>, and the oldest on which an accelerated SMMU was tried
-CELLS_SINCE, IOMMUFD_SINCE, SMMU_SINCE = (12, 0), (12, 1), (12, 8)
+# libvirt's versions: the first with cells without memory, with
+# <driver iommufd=''/>, and with <driver accel=''/> of an <iommu>
+CELLS_SINCE, IOMMUFD_SINCE, SMMU_SINCE = (12, 0), (12, 1), (12, 7)
 NODES = 8                   # of each GPU: one for each MIG partition
 DEFAULT_DISTANCE = 20       # between two nodes, QEMU's and libvirt's
 
@@ -329,7 +329,8 @@ class Need:
                      'libvirt before 12.1 has no IOMMUFD',
                      # As an argument it would come after the GPUs: too late
                      '' if self._version >= SMMU_SINCE else
-                     'libvirt before 12.8 has no accelerated SMMU')
+                     'libvirt before 12.7 has no accelerated SMMU',
+                     self._guest.machine)
 
     def _add_gpu(self, hostdev, one, shape_):
         guest, source = self._guest, hostdev.source

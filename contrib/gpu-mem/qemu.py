@@ -12,8 +12,8 @@ from host import Mistake
 SECONDS = 60                # until a program must have answered
 # The first with IOMMUFD, an accelerated SMMU, and its command queues
 IOMMUFD_SINCE, ACCEL_SINCE, CMDQV_SINCE = (9, 0), (11, 0), (11, 1)
-# What a Grace guest is given by KubeVirt and kata; where a QEMU has command
-# queues, it takes all from the host's SMMU
+# What a Grace guest is given by KubeVirt and kata; a QEMU with command queues
+# takes all from the host's SMMU, if the machine type is as new
 EXPLICIT = {'accel': 'on', 'ats': 'on', 'ril': 'off', 'oas': '48',
             'ssidsize': '20'}
 AUTOMATIC = {'accel': 'on'}
@@ -25,10 +25,12 @@ class Qemu:
     accel: bool
     cmdqv: bool
 
-    @property
-    def smmu(self):
-        """The properties of an SMMU."""
-        return AUTOMATIC if self.cmdqv else EXPLICIT
+    def smmu(self, machine):
+        """The properties of an SMMU in a machine of this type."""
+        is_new = machine == 'virt' or (
+            (version := re.fullmatch(r'virt-(\d+)\.(\d+)', machine)) and
+            tuple(map(int, version.groups())) >= CMDQV_SINCE)
+        return AUTOMATIC if self.cmdqv and is_new else EXPLICIT
 
 
 def of_version(version):
@@ -65,10 +67,12 @@ class Shape:
     notes: list[str]
 
 
-def shape(qemu, has_iommufd, without, no_iommufd='', no_smmu=''):
+def shape(qemu, has_iommufd, without, no_iommufd='', no_smmu='',
+          machine='virt'):
     """For a QEMU, None if it is not known, and a host.
 
-    WITHOUT has what the user leaves out, the last two are further reasons.
+    WITHOUT has what the user leaves out, NO_IOMMUFD and NO_SMMU are further
+    reasons, MACHINE is the guest's machine type.
     """
     reason = ('give --qemu-version, for there is no QEMU to ask'
               if qemu is None else
@@ -84,6 +88,6 @@ def shape(qemu, has_iommufd, without, no_iommufd='', no_smmu=''):
         lacks = 'no SMMU' if iommufd else 'neither IOMMUFD nor an SMMU'
         return Shape(iommufd, None, [f'{lacks} is written, so that the guest '
                                      f'has no ATS: {reason}'])
-    return Shape(True, qemu.smmu, [
+    return Shape(True, qemu.smmu(machine), [
         "the SMMU's command queues want the guest's memory in huge pages "
         '(512 MiB where pages have 64 KiB), or in EGM'] if qemu.cmdqv else [])

@@ -495,13 +495,19 @@ ROWS = (
     ('an SMMU with what it takes', '--qemu-version 11.0', '', '', '', '',
      "<driver pciBus='1' accel='on' ats='on' ril='off' oas='48' "
      "ssidsize='20'/>"),
+    ('an SMMU of an older machine type', '--qemu-version 11.1', "'virt'",
+     "'virt-11.0'", '', '',
+     "<driver pciBus='1' accel='on' ats='on' ril='off' oas='48' "
+     "ssidsize='20'/>"),
+    ('an SMMU of a stored machine type', '--qemu-version 11.1', "'virt'",
+     "'virt-11.1'", '', '', "<driver pciBus='1' accel='on'/>"),
     ('an SMMU that libvirt completed is as written', '--qemu-version 11.1', '',
      '',
      "accel='on'/>", "accel='on' ats='auto'/>", "accel='on' ats='auto'/>", '!from now on'),
     ('libvirt without an accelerated SMMU',
-     '--qemu-version 11.1 --libvirt 12.1',
+     '--qemu-version 11.1 --libvirt 12.6',
      '', '', '', '', "iommufd='yes'/>", 'no SMMU is written, so that the guest '
-     'has no ATS: libvirt before 12.8 has no accelerated SMMU', '!pciBus'),
+     'has no ATS: libvirt before 12.7 has no accelerated SMMU', '!pciBus'),
     ('libvirt without IOMMUFD', '--qemu-version 11.1 --libvirt 12.0', '', '',
      '',
      '', 'neither IOMMUFD nor an SMMU is written, so that the guest has no '
