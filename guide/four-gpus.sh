@@ -39,7 +39,8 @@ for gpu in "${!gpus[@]}"; do
     first=$((2 + 8 * gpu))
     pxb=pxb-pcie,id=pxb$gpu,bus=pcie.0,addr=$((4 + gpu))
     pxb+=,bus_nr=$((128 + 16 * gpu)),numa_node=${sockets[gpu]}
-    # 11.0 wants ats=on,ril=off,oas=48,ssidsize=20 besides.  QEMU 10 has no accel=
+    # 11.0 and types before virt-11.1 want ats=on,ril=off,oas=48,ssidsize=20 besides.
+    # QEMU 10 has no accel=
     smmu=arm-smmuv3,primary-bus=pxb$gpu,id=smmu$gpu,accel=on
     port=pcie-root-port,id=port$gpu,bus=pxb$gpu,chassis=$((1 + gpu))
     port+=,io-reserve=0,pref64-reserve=1T

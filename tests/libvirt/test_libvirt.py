@@ -427,7 +427,7 @@ class DetachableDomain(Domain):
             # An argument of "migrate", which QEMU has dropped
             if "Parameter 'detach' is unexpected" in str(failure):
                 raise Skip('this libvirt is too old to save a domain of QEMU '
-                           '11.1') from None
+                           '11') from None
             raise
         same('state', self._state(), 'shut off')
         self._daemon.virsh('restore', state)
