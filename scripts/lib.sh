@@ -58,6 +58,15 @@ base_git() {
     git -c safe.directory="$build/base" -C "$build/base" "$@"
 }
 
+# clone_base REPO [OPTION...]: with the files of the prepared base where they are.
+# The program that reads the base takes no option of git's own.
+clone_base() {
+    clone_to=$1
+    shift
+    base_git clone -q --shared -u 'git -c safe.directory=* upload-pack' "$@" \
+        "$build/base" "$clone_to"
+}
+
 # at_least VERSION WANTED: compare dotted numbers
 at_least() {
     [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
