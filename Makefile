@@ -20,6 +20,14 @@ ifneq ($(.SHELLSTATUS),0)
 $(error $(or $(refused),run make in the folder of this tree))
 endif
 
+# A folder of the same name elsewhere is another base
+origin := $(filter /%,$(shell cat $(BUILD)/base.origin 2>/dev/null))
+ifneq ($(and $(realpath $(BASE)),$(origin)),)
+ifneq ($(realpath $(BASE)),$(realpath $(origin)))
+$(error BASE=$(BASE): $(BUILD) is of $(origin): rename one of the two)
+endif
+endif
+
 # make run: GPUs, nodes of each GPU, partitions of its memory (one in a node), the
 # guest's kernel (own, other or new: see tests/guest/build-guest), further
 # arguments of QEMU
@@ -152,7 +160,7 @@ help:
 	@echo "make check-series   apply, compile and test them patch by patch, or only"
 	@echo "                    SERIES=c; LAST=1: compile only the last patch of each"
 	@echo "make check-regress  run QEMU's own qtests without this tree and with it"
-	@echo "make check-targets  compile all targets by gcc and by clang"
+	@echo "make check-targets  compile all boards by gcc and by clang"
 	@echo "make clean          remove what was built, keep what was fetched"
 	@echo "make distclean      remove the build folder"
 	@echo "BASE=10.2 with any of these takes another QEMU, in build-10.2."

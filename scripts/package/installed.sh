@@ -3,6 +3,9 @@
 # Where an install is and what is recorded of it.  To be sourced, after lib.sh,
 # with $build, the build folder, and $prefix, empty for that of ./configure.
 
+# PREFIX need not be text in the user's locale
+export LC_ALL=C
+
 configured=$(sed -n 's/^#define CONFIG_PREFIX "\(.*\)"$/\1/p' \
     "$build/qemu/config-host.h" 2>/dev/null || :)
 prefix=${prefix:-$configured}

@@ -44,12 +44,14 @@ BAD = ('work 2026', 'work\t2026', 'work\n2026', 'work\n', 'work #2026',
 BESIDE = ('work', '2026', 'work2026', 'work-2026')
 GOOD = ('tree', f'wörk{TAKEN.replace("/", "")}2026')
 # Of a prefix or of a folder for the series
-QUOTES = 'a \'b\' "c" `touch d` $(touch d); touch d #'
+QUOTES = 'a \'b\' "c" `touch d` $(touch d); touch d \\t #'
+LATIN_1 = 'caf\udce9'        # is no UTF-8
 
 # A build folder, without and with what "make clean" removes
-KEPT = (MARKER, 'build.ninja', 'base/VERSION', 'cache/packages', 'qemu/program')
+KEPT = (MARKER, 'build.ninja', 'base/VERSION', 'cache/packages', 'qemu/program',
+        'guest.qcow2', 'server.key', 'own.deb', 'stage-2026/notes', 'check-list')
 BUILT = ('guest/vmlinuz', 'guest-new/vmlinuz', 'run/guest.log',
-         'guest-test/log', 'log/base.log', 'docs/made', 'stage.x/bin/qemu',
+         'guest-test/log', 'log/base.log', 'docs/made', 'stage.abc123/bin/qemu',
          'results/guest.json',
          'deb/root', 'qemu-gpu-mem_1_arm64.deb', 'series/a/0001-a.patch',
          'check-series/failed', 'server/qemu/program', 'nvidia/nvidia.ko',
@@ -72,7 +74,7 @@ IN_BUILD = ('scripts/base/apply-tree .', 'scripts/base/for-base .',
 
 def write(path, text='precious\n'):
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, 'w') as file:
+    with open(path, 'w', errors='surrogateescape') as file:
         file.write(text)
 
 
@@ -114,7 +116,6 @@ class Scratch:
         # Whatever goes wrong, nothing is fetched or installed
         for stub in ('build/host-packages', 'base/private-apt'):
             script(os.path.join(self.tree, 'scripts', stub), 'exit 1')
-        write(os.path.join(self.tree, 'config.mk'), '\n')
         for path in (*KEPT, *BUILT):
             write(os.path.join(self.tree, 'build', path))
         self.move(name)
@@ -130,6 +131,11 @@ class Scratch:
         os.rename(os.path.dirname(self.tree), self.path(name))
         self.tree = self.path(name, 'src')
         self.build = os.path.join(self.tree, 'build')
+        self.forget()
+
+    def configured(self):
+        """As ./configure leaves it."""
+        write(os.path.join(self.tree, 'config.mk'), f'BUILD := {self.build}\n')
         self.forget()
 
     def path(self, *names):
@@ -150,7 +156,8 @@ class Scratch:
     def run(self, *command, cwd=None, **environ):
         """The exit status of a program, and what it says."""
         done = subprocess.run(
-            command, cwd=cwd or self.tree, check=False, text=True, timeout=60,
+            command, cwd=cwd or self.tree, check=False, timeout=60,
+            encoding='utf-8', errors='surrogateescape',
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={'PATH': f'{self.path("bin")}:{os.environ["PATH"]}',
@@ -232,6 +239,7 @@ def characters():
         def taken(path):
             return scratch.run('scripts/build/plain-path', path)[0] == 0
         same('all others are taken', taken(plain), True)
+        same('no UTF-8 is taken', taken(f'/{LATIN_1}'), False)
         same('taken', [char for char in map(chr, range(1, 128))
                        if char not in plain and taken(f'/x{char}y')],
              sorted(TAKEN))
@@ -256,6 +264,7 @@ def not_absolute():
 def good_tree(name):
     """make, make clean and make distclean do what they are for"""
     with Scratch(name) as scratch:
+        scratch.configured()
         same('make -n', scratch.make('-n'),
              (0, f'scripts/build/build-qemu {scratch.build}\n'))
         # By CDPATH, cd would go to another folder than the tree's
@@ -278,6 +287,7 @@ def good_tree(name):
 def other_base():
     """make distclean BASE=... removes only the build folder of that base"""
     with Scratch() as scratch:
+        scratch.configured()
         for base, name in ('10.2', 'build-10.2'), ('../work/', 'build-work'):
             build = os.path.join(scratch.tree, name)
             write(os.path.join(build, MARKER))
@@ -285,14 +295,29 @@ def other_base():
             same('exit status',
                  scratch.make('distclean', f'BASE={base}')[0], 0)
             same('is there', os.path.exists(build), False)
-            scratch.touched(build, os.path.join(scratch.tree, 'config.mk'))
+            scratch.touched(build)
+
+
+def same_name():
+    """no target takes a BASE where the build folder is of another of its name"""
+    with Scratch() as scratch:
+        ours, other = (scratch.path(folder, 'qemu') for folder in ('work', '2026'))
+        for folder in ours, other:
+            write(os.path.join(folder, 'VERSION'))
+        build = os.path.join(scratch.tree, 'build-qemu')
+        write(os.path.join(build, 'base.origin'), f'{ours}\n')
+        write(os.path.join(build, MARKER))
+        scratch.forget()
+        same('its own', scratch.make('-n', 'clean', f'BASE={ours}')[0], 0)
+        scratch.refuses(scratch.make, other, ('-k', *TARGETS, f'BASE={other}'),
+                        why=f'is of {ours}')
 
 
 def no_marker():
     """a BUILD without the marker stays, distclean removes only config.mk"""
     with Scratch() as scratch:
         os.remove(os.path.join(scratch.build, MARKER))
-        scratch.forget()
+        scratch.configured()
         scratch.refuses(scratch.make, f'{scratch.build} stays: ', ('clean',),
                         why=MARKER)
         same('exit status', scratch.make('distclean')[0], 2)
@@ -302,7 +327,6 @@ def no_marker():
 def tree_in_build():
     """a BUILD that the tree is in stays"""
     with Scratch() as scratch:
-        os.remove(os.path.join(scratch.tree, 'config.mk'))
         write(scratch.path(MARKER))
         os.symlink('.', scratch.path('link'))
         scratch.forget()
@@ -365,11 +389,12 @@ def install(scratch, prefix, destdir=''):
 def uninstall():
     """make uninstall removes what is recorded, whatever PREFIX is"""
     with Scratch() as scratch:
-        for destdir in '', scratch.path(f'a stage: {QUOTES}'):
-            prefix = scratch.path(f'a prefix: {QUOTES}')
+        for name, destdir in ((QUOTES, ''), (LATIN_1, ''),
+                              (QUOTES, scratch.path(f'a stage: {QUOTES}'))):
+            prefix = scratch.path(f'a prefix: {name}')
             ours = install(scratch, prefix, destdir)
             same('make', scratch.make('uninstall', f'PREFIX={prefix}',
-                                      DESTDIR=destdir),
+                                      DESTDIR=destdir, LC_ALL='C.UTF-8'),
                  (0, f'Removed from {destdir}{prefix}\n'))
             same('left', [path for path in ours if os.path.exists(path)], [])
             scratch.touched(*ours)
@@ -426,7 +451,7 @@ def series_elsewhere():
 
 def main():
     points = (options, each_target, config_mk, characters, not_absolute,
-              other_base, no_marker, tree_in_build, configure_elsewhere,
+              other_base, same_name, no_marker, tree_in_build, configure_elsewhere,
               scripts_elsewhere,
               arguments_arrive, uninstall, uninstall_elsewhere,
               series_elsewhere)
