@@ -12,7 +12,6 @@ import hashlib
 import multiprocessing
 import random
 import shlex
-import subprocess
 import sys
 import time
 import traceback

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tests, in TAP, of what "make check" says of its steps."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 from checks import Failure, same    # noqa: E402
 from tap import Tap                 # noqa: E402
 
+ENDLESS = 10                # seconds until it is told to end, which one step needs
 RUN_STEP, RUN_TESTS = (os.path.abspath(os.path.join(TOP, 'scripts', 'test', name))
                        for name in ('run-step', 'run-tests'))
 # Of each step: its kind, its command in a shell, and what it needs
@@ -34,6 +36,8 @@ BAD = {
     'crash': ('test', 'echo 1..1; echo ok 1 - one; kill -SEGV $$$$', ()),
     'half': ('test', 'echo 1..3; echo ok 1 - one', ()),
     'silent': ('test', 'exit 0', ()),
+    'nothing': ('test', 'echo 1..0', ()),
+    'why': ('test', 'echo 1..1; echo "ok 1 - it # SKIP"', ()),
     # It doesn't let itself be asked to end
     'endless': ('test', 'echo 1..1; echo ok 1 - one; trap "" TERM; echo $$$$ >pid; '
                 'while :; do sleep 60; done', ()),
@@ -50,7 +54,7 @@ def run(steps):
                 file.write(
                     f'build {name}: step | {" ".join(needs)}\n'
                     f"  run = {RUN_STEP} {build}/results/{name} {kind} "
-                    f"{1 if name == 'endless' else 60} sh -c '{command}'\n")
+                    f"{ENDLESS if name == 'endless' else 60} sh -c '{command}'\n")
             file.write(f'build check: phony {" ".join(steps)}\n')
         done = subprocess.run([RUN_TESTS, build], text=True, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -73,14 +77,17 @@ def good():
 def bad():
     status, lines = run(GOOD | BAD)
     same('exit status and last line', (status, lines[-1]),
-         (1, '6 passed, 6 failed, 0 skipped'))
+         (1, '6 passed, 8 failed, 0 skipped'))
     same('failed', sorted(line for line in lines if line.startswith('failed:')), [
         'failed: crash: the program itself: exit status -11',
-        'failed: endless: the program itself: it took more than 1 s',
+        'failed: endless: the program itself: it took more than '
+        f'{ENDLESS} s',
         'failed: half: the program itself: it ran 1 cases, not 3',
         'failed: no-build: exit status 3; what needs it was not run',
+        'failed: nothing: the program itself: it ran no case',
         'failed: one-of-two: two',
-        'failed: silent: the program itself: it ran 0 cases, not those of a plan'])
+        'failed: silent: the program itself: it ran no case',
+        'failed: why: it: skipped, and no reason given'])
     same('the reason', lines.count('the reason'), 1)
 
 
@@ -94,10 +101,38 @@ def costs():
         raise Failure(all_of_it)
 
 
+def told_once():
+    with tempfile.TemporaryDirectory() as folder:
+        told = os.path.join(folder, 'told')
+        # What is left when the step has ended, and takes a second to end
+        subprocess.run(
+            [RUN_STEP, os.path.join(folder, 'step'), 'test', '60', 'sh', '-c',
+             f"(trap 'echo told >>{told}; sleep 1; exit' TERM; echo >{told}.ready; "
+             f"while :; do sleep 1; done) & until [ -e {told}.ready ]; do :; done"],
+            stdout=subprocess.DEVNULL, check=True)
+        with open(told) as file:
+            same('what it was told', file.read(), 'told\n')
+
+
+def one_at_a_time():
+    with tempfile.TemporaryDirectory() as build:
+        open(os.path.join(build, '.nvidia-gpu-mem-acpi'), 'w').close()
+        with open(os.path.join(build, 'build.ninja'), 'w') as file:
+            file.write('build build.ninja: phony\nbuild check: phony\n')
+        with open(os.path.join(build, 'check.lock'), 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = subprocess.run([RUN_TESTS, build], text=True, check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        same('a second', (done.returncode, done.stdout), (
+            1, f'run-tests: another one tests in {build}: wait for its end\n'))
+
+
 def main():
-    tap = Tap(3)
+    tap = Tap(5)
     tap.point('what passes and what is skipped is counted', good)
     tap.point('each way to fail is told and counted', bad)
+    tap.point('what is left of a step is told once to end', told_once)
+    tap.point('two do not test in one build folder at a time', one_at_a_time)
     tap.point('it says what took the longest, and the CPU time', costs)
     sys.exit(1 if tap.failures else 0)
 
