@@ -3,7 +3,7 @@
 # Where an install is and what is recorded of it.  To be sourced, after lib.sh,
 # with $build, the build folder, and $prefix, empty for that of ./configure.
 
-# PREFIX need not be text in the user's locale
+# PREFIX need not be text in the user's locale, and all sort in one order
 export LC_ALL=C
 
 configured=$(sed -n 's/^#define CONFIG_PREFIX "\(.*\)"$/\1/p' \

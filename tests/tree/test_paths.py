@@ -239,7 +239,7 @@ def characters():
         def taken(path):
             return scratch.run('scripts/build/plain-path', path)[0] == 0
         same('all others are taken', taken(plain), True)
-        same('no UTF-8 is taken', taken(f'/{LATIN_1}'), False)
+        same('what is no UTF-8 is taken', taken(f'/{LATIN_1}'), False)
         same('taken', [char for char in map(chr, range(1, 128))
                        if char not in plain and taken(f'/x{char}y')],
              sorted(TAKEN))

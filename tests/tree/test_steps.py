@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(TOP, 'tests', 'guest'))
 from checks import Failure, same    # noqa: E402
 from tap import Tap                 # noqa: E402
 
-ENDLESS = 10                # seconds until it is told to end, which one step needs
+ENDLESS = 10                # seconds that the step of this name is given
 RUN_STEP, RUN_TESTS = (os.path.abspath(os.path.join(TOP, 'scripts', 'test', name))
                        for name in ('run-step', 'run-tests'))
 # Of each step: its kind, its command in a shell, and what it needs
@@ -44,25 +44,36 @@ BAD = {
 }
 
 
+def prepare(build, steps):
+    """Make it a build folder that has these steps."""
+    open(os.path.join(build, '.nvidia-gpu-mem-acpi'), 'w').close()
+    with open(os.path.join(build, 'build.ninja'), 'w') as file:
+        file.write('rule step\n  command = $run\nbuild build.ninja: phony\n')
+        for name, (kind, command, needs) in steps.items():
+            file.write(
+                f'build {name}: step | {" ".join(needs)}\n'
+                f"  run = {RUN_STEP} {build}/results/{name} {kind} "
+                f"{ENDLESS if name == 'endless' else 60} sh -c '{command}'\n")
+        file.write(f'build check: phony {" ".join(steps)}\n')
+
+
+def run_tests(build):
+    """Exit status of run-tests, and what it says."""
+    done = subprocess.run([RUN_TESTS, build], text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
+
+
 def run(steps):
     """Exit status and lines of run-tests for these steps."""
     with tempfile.TemporaryDirectory() as build:
-        open(os.path.join(build, '.nvidia-gpu-mem-acpi'), 'w').close()
-        with open(os.path.join(build, 'build.ninja'), 'w') as file:
-            file.write('rule step\n  command = $run\nbuild build.ninja: phony\n')
-            for name, (kind, command, needs) in steps.items():
-                file.write(
-                    f'build {name}: step | {" ".join(needs)}\n'
-                    f"  run = {RUN_STEP} {build}/results/{name} {kind} "
-                    f"{ENDLESS if name == 'endless' else 60} sh -c '{command}'\n")
-            file.write(f'build check: phony {" ".join(steps)}\n')
-        done = subprocess.run([RUN_TESTS, build], text=True, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        prepare(build, steps)
+        status, said = run_tests(build)
         if 'endless' in steps:
             with open(os.path.join(build, 'pid')) as file:
                 if os.path.exists(f'/proc/{file.read().strip()}'):
                     raise Failure('a step that took too long still runs')
-    return done.returncode, done.stdout.splitlines()
+    return status, said.splitlines()
 
 
 def good():
@@ -80,8 +91,7 @@ def bad():
          (1, '6 passed, 8 failed, 0 skipped'))
     same('failed', sorted(line for line in lines if line.startswith('failed:')), [
         'failed: crash: the program itself: exit status -11',
-        'failed: endless: the program itself: it took more than '
-        f'{ENDLESS} s',
+        f'failed: endless: the program itself: it took more than {ENDLESS} s',
         'failed: half: the program itself: it ran 1 cases, not 3',
         'failed: no-build: exit status 3; what needs it was not run',
         'failed: nothing: the program itself: it ran no case',
@@ -104,7 +114,7 @@ def costs():
 def told_once():
     with tempfile.TemporaryDirectory() as folder:
         told = os.path.join(folder, 'told')
-        # What is left when the step has ended, and takes a second to end
+        # The shell that the step leaves takes a second to end
         subprocess.run(
             [RUN_STEP, os.path.join(folder, 'step'), 'test', '60', 'sh', '-c',
              f"(trap 'echo told >>{told}; sleep 1; exit' TERM; echo >{told}.ready; "
@@ -116,15 +126,11 @@ def told_once():
 
 def one_at_a_time():
     with tempfile.TemporaryDirectory() as build:
-        open(os.path.join(build, '.nvidia-gpu-mem-acpi'), 'w').close()
-        with open(os.path.join(build, 'build.ninja'), 'w') as file:
-            file.write('build build.ninja: phony\nbuild check: phony\n')
+        prepare(build, {})
         with open(os.path.join(build, 'check.lock'), 'w') as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            done = subprocess.run([RUN_TESTS, build], text=True, check=False,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        same('a second', (done.returncode, done.stdout), (
-            1, f'run-tests: another one tests in {build}: wait for its end\n'))
+            same('a second', run_tests(build), (
+                1, f'run-tests: another one tests in {build}: wait for its end\n'))
 
 
 def main():
