@@ -71,20 +71,20 @@ static bool check_others(const DevMemPxmAcpi *dm, const NumaState *numa,
 
     for (uint32_t i = 0; i < MAX_NODES; i++) {
         const DevMemPxmAcpi *other = numa->nodes[i].owner;
-        const char *id;
 
         if (!other) {
             continue;
         }
-        id = object_get_canonical_path_component(OBJECT(other));
         if (g_str_equal(dm->devid, other->devid)) {
             error_setg(errp, "devid=%s: object '%s' is for this device too",
-                       dm->devid, id);
+                       dm->devid,
+                       object_get_canonical_path_component(OBJECT(other)));
             error_append_hint(errp, "Give one object all nodes.\n");
             return false;
         }
         if (test_bit(i, dm->nodeset)) {
-            error_setg(errp, "nodeset: object '%s' has node %u too", id, i);
+            error_setg(errp, "nodeset: object '%s' has node %u too",
+                       object_get_canonical_path_component(OBJECT(other)), i);
             error_append_hint(errp, "Give each object nodes of its own.\n");
             return false;
         }

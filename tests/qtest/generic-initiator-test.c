@@ -237,18 +237,32 @@ static void test_properties(const void *data)
     qtest_quit(qts);
 }
 
-/* A device with the id of another one, which is QEMU's own */
+/* A device's id comes before another one's name in QEMU; paths are taken too */
+static void test_names(const void *data)
+{
+    const NumaMachine *machine = ((const NumaCase *)data)->machine;
+    const char *own = g_str_equal(machine->type, "q35") ? "mch" : "gpex_root";
+    QTestState *qts = numa_start(machine, EMPTY_ARGS DEVICES
+        PCI_DEVICE "id=%s,addr=6 "
+        INITIATOR "id=gi2,pci-dev=%s,node=2 "
+        INITIATOR "id=gi4,pci-dev=peripheral/dev1,node=4 "
+        INITIATOR "id=gi5,pci-dev=/machine/peripheral/dev0,node=5", own, own);
+
+    assert_srat_generic(qts, "gi2@00:30 gi4@00:28 gi5@00:20");
+    qtest_quit(qts);
+}
+
+/* Each PCI bus has a first device */
 static void test_ambiguous(const void *data)
 {
     const NumaMachine *machine = ((const NumaCase *)data)->machine;
-    const char *name = g_str_equal(machine->type, "q35") ? "mch" : "gpex_root";
-    g_autofree char *args = numa_args(machine, EMPTY_ARGS
-        PCI_DEVICE "id=%s " INITIATOR "id=gi0,pci-dev=%s,node=5", name, name);
-    g_autofree char *message = g_strdup_printf(
-        "acpi-generic-initiator object 'gi0': pci-dev=%s: there is more than "
-        "one pci-device of this name", name);
+    g_autofree char *device = numa_slot_device(machine, "slot-dev");
+    g_autofree char *args = numa_args(machine, "%s %s" EMPTY_ARGS
+        INITIATOR "id=gi0,pci-dev=child[0],node=5", machine->slot_args, device);
 
-    assert_refused(args, message);
+    assert_refused(args, "acpi-generic-initiator object 'gi0': "
+                   "pci-dev=child[0]: there is more than one pci-device of "
+                   "this name");
 }
 
 static void test_no_numa(void)
@@ -457,6 +471,7 @@ static void add_tests(const NumaMachine *machine)
                   NULL);
     numa_add_case(machine, prefix, "properties", test_properties, NULL);
     if (machine->express) {
+        numa_add_case(machine, prefix, "names", test_names, NULL);
         numa_add_case(machine, prefix, "refused/ambiguous", test_ambiguous,
                       NULL);
     }
