@@ -90,7 +90,7 @@ def measure_exactly(args: argparse.Namespace, work: str, todo: list[Job]
 def measure_smallest(args: argparse.Namespace, work: str) -> str:
     """A list, in JSON, with an element for each variant and number of GPUs"""
     counts, lengths = measure_exactly(
-        args, work, [Job(variant, gpus) for gpus in variants.GPUS[:2]
+        args, work, [Job(variant, gpus) for gpus in variants.FEW_GPUS
                      for variant in variants.VARIANTS])
     return json.dumps([{'variant': job.variant.key, 'gpus': job.gpus,
                         **dataclasses.asdict(count), **dataclasses.asdict(
@@ -114,8 +114,8 @@ def parse() -> argparse.Namespace:
     extent = parser.add_mutually_exclusive_group(required=True)
     extent.add_argument('--guest', metavar='DIR', help='what build-guest made')
     extent.add_argument('--smallest', action='store_true',
-                        help='print only the instructions and sizes of 1 and '
-                        '2 GPUs, as JSON: for test_bench.py')
+                        help='print only the instructions and sizes of 1, 8 '
+                        'and 15 GPUs, as JSON: for test_bench.py')
     parser.add_argument('--out', required=True, metavar='DIR',
                         help='gets the report')
     args = parser.parse_args()

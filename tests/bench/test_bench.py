@@ -27,7 +27,8 @@ import symbols                      # noqa: E402
 import variants                     # noqa: E402
 from checks import Failure, same    # noqa: E402
 from figures import (               # noqa: E402
-    MOST, MOST_TABLE_CODE, Figures, Sizes, jobs)
+    MOST, MOST_CHECKS, MOST_RATIO, MOST_TABLE_CODE, PEERS_MOST_RATIO, Figures,
+    Sizes, jobs)
 from fit import fit                 # noqa: E402
 from instructions import Count, Job     # noqa: E402
 from spread import Spread, paired_ratio     # noqa: E402
@@ -189,14 +190,17 @@ def parabola_fit():
     same('linear', found.linear(), False)
 
 
-def figures_of(total, table_code):
+def figures_of(total, table_code, peers_total=105_000_000,
+               checks=MOST_CHECKS // MOST):
     counts = {}
     for job in jobs():
         ours = job.variant is not variants.NONE
         counts[job] = Count(
-            total=total(job.gpus) if ours else 100_000_000, tables=1_000_000,
+            total=peers_total if job.variant is variants.PEERS else
+            total(job.gpus) if ours else 100_000_000, tables=1_000_000,
             our_tables=table_code(job.gpus) + 1000 * job.switches
-            if ours else 0, our_checks=job.gpus, peers_tables=0)
+            if ours else 0, our_checks=checks * job.gpus,
+            peers_tables=0)
     measured = [(variant.key, gpus) for variant in variants.VARIANTS
                 for gpus in variants.GPUS]
     return Figures('', counts, dict.fromkeys(measured, Sizes(1, 2, 3, 4)),
@@ -204,9 +208,9 @@ def figures_of(total, table_code):
                    {'with': [2.0, 2.2], 'without': [1.0, 1.1]})
 
 
-def verdicts(name, total, table_code, wanted):
+def verdicts(name, wanted, *figures):
     def check():
-        targets = figures_of(total, table_code).targets()
+        targets = figures_of(*figures).targets()
         same('met', [target.met for target in targets], wanted)
     return f'targets: {name}', check
 
@@ -282,15 +286,20 @@ CASES = (
     ('a parabola is not linear', parabola_fit),
     ('a cost of nothing has no growth', lambda: refuses(
         'nothing', 'is 0 at 15', fit, variants.GPUS, [0] * 5)),
-    verdicts('all met', lambda n: 100_000_000 + 200_000 * n,
-             lambda n: 100_000 * n, [True] * 5),
-    verdicts('too slow', lambda n: 100_000_000 + 201_000 * n,
-             lambda n: 100_000 * n, [False, True, True, True, True]),
-    verdicts('too much table code', lambda n: 100_000_000 + 200_000 * n,
-             lambda n: MOST_TABLE_CODE // MOST * n + 10,
-             [True, False, True, True, True]),
-    verdicts('quadratic', lambda n: 100_000_000 + 13_000 * n * n,
-             lambda n: 8000 * n * n, [True, True, False, False, True]),
+    verdicts('all met', [True] * 6, lambda n: 100_000_000 + 200_000 * n,
+             lambda n: 100_000 * n, 110_000_000),
+    verdicts('too slow', [False, True, True, True, True, True],
+             lambda n: 100_000_000 + 201_000 * n, lambda n: 100_000 * n),
+    verdicts("the peer's too slow", [True, False, True, True, True, True],
+             lambda n: 100_000_000 + n, lambda n: 100_000 * n, 110_000_001),
+    verdicts('too much table code', [True, True, False, True, True, True],
+             lambda n: 100_000_000 + n,
+             lambda n: MOST_TABLE_CODE // MOST * n + 10),
+    verdicts('too many checks', [True, True, True, False, True, True],
+             lambda n: 100_000_000 + n, lambda n: 100_000 * n, 105_000_000,
+             MOST_CHECKS // MOST + 1),
+    verdicts('quadratic', [True, True, True, True, False, True],
+             lambda n: 100_000_000 + n, lambda n: 8000 * n * n),
     ('the report has all figures', whole_report),
     ('the variants differ in their objects alone', one_machine),
     ('the guests differ in their empty nodes alone', boots_differ),
@@ -316,7 +325,8 @@ class SmallestRun:
             raise Failure(done.stderr)
         self.found = {(run['variant'], run['gpus']): run
                       for run in json.loads(done.stdout)}
-        same('runs', len(self.found), 2 * len(variants.VARIANTS))
+        same('runs', len(self.found),
+             len(variants.FEW_GPUS) * len(variants.VARIANTS))
 
     def rises(self, figure, *keys):
         """From each variant and number of GPUs to the next"""
@@ -326,7 +336,7 @@ class SmallestRun:
 
     def our_tables(self):
         for variant in 'ours', 'initiators':
-            self.rises('our_tables', ('none', 1), (variant, 1), (variant, 2))
+            self.rises('our_tables', ('none', 1), (variant, 1), (variant, 8))
         for key, run in self.found.items():
             if not run['our_tables'] < run['tables'] < run['total']:
                 raise Failure(f'a part is more than the whole: {key}: {run}')
@@ -334,15 +344,32 @@ class SmallestRun:
     def our_checks(self):
         same('without our objects',
              [self.found[variant, gpus]['our_checks']
-              for variant in ('none', 'peer') for gpus in (1, 2)], [0] * 4)
-        self.rises('our_checks', ('none', 1), ('ours', 1), ('ours', 2))
+              for variant in ('none', 'peer')
+              for gpus in variants.FEW_GPUS], [0] * 6)
+        self.rises('our_checks', ('none', 1), ('ours', 1), ('ours', 8))
+
+    def growth(self):
+        for variant in 'ours', 'initiators':
+            line = fit(variants.FEW_GPUS,
+                       [self.found[variant, gpus]['our_tables']
+                        for gpus in variants.FEW_GPUS])
+            if not line.linear():
+                raise Failure(f'{variant}: {line}')
+
+    def bounds(self):
+        for variant, most in (('ours', MOST_RATIO), ('initiators', MOST_RATIO),
+                              ('peer', PEERS_MOST_RATIO)):
+            run = self.found[variant, MOST]
+            ratio = run['total'] / self.found['none', MOST]['total']
+            if ratio > most or run['our_checks'] > MOST_CHECKS:
+                raise Failure(f'{variant}: {ratio:.3f} times as many: {run}')
 
     def peers_tables(self):
-        self.rises('peers_tables', ('none', 1), ('peer', 1), ('peer', 2))
+        self.rises('peers_tables', ('none', 1), ('peer', 1), ('peer', 8))
 
     def lengths(self):
-        self.rises('srat', ('ours', 1), ('initiators', 1), ('initiators', 2))
-        self.rises('dsdt', ('none', 1), ('ours', 1), ('ours', 2))
+        self.rises('srat', ('ours', 1), ('initiators', 1), ('initiators', 8))
+        self.rises('dsdt', ('none', 1), ('ours', 1), ('ours', 8))
         self.rises('command_line', ('none', 1), ('ours', 1), ('peer', 1))
 
     def refused_profile(self):
@@ -359,10 +386,12 @@ class SmallestRun:
                          'with AddressSanitizer', lambda: None),)
         return (
             ('the smallest run is made', self.is_made),
-            ('our table code costs something, and more for two GPUs',
+            ('our table code costs something, and more for eight GPUs',
              self.our_tables),
             ('so do our checks, and nothing without our objects',
              self.our_checks),
+            ('our table code grows linearly', self.growth),
+            ('the start and our checks are below their bounds', self.bounds),
             ("the peer's function costs more with its objects",
              self.peers_tables),
             ('tables and command lines have a length', self.lengths),

@@ -12,6 +12,7 @@ import dataclasses
 CPU_NODES = 2
 GPU_NODES = 8
 GPUS = (1, 2, 4, 8, 15)     # the last makes 122 of QEMU's 128 nodes
+FEW_GPUS = (1, 8, 15)       # as few as tell a line from a parabola
 SWITCHES = (0, 1, 2, 4, 8, 15)      # above one GPU, one below the other
 FIRST_SLOT = 2
 OURS = 'nvidia-gpu-mem-acpi'
