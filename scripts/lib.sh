@@ -128,15 +128,18 @@ leave_boards_out() {
 }
 without_boards=--with-devices-aarch64=../../../../no-boards     # of configs/devices
 
-# link_bios BUILD: PCs don't start without a BIOS, nor network cards without a ROM, and
-# Debian's source package of QEMU has neither.  Links, from where QEMU looks for them
-# before it is installed, to where the machine has them.
+# link_bios DIR: PCs don't start without a BIOS, nor network cards without a ROM, and
+# Debian's source package of QEMU has neither.  Links, from where the QEMU in DIR looks
+# for them before it is installed, to where they are: the BIOS of the guest in BUILD, once
+# it is there, or else the machine's.  Debian 12's (SeaBIOS 1.16.2) waits half a minute
+# for a disk of QEMU 10's q35.
 link_bios() {
     prefix=$(sed -n 's/^--prefix=//p' "$1/qemu.options")
     bundle=$1/qemu/qemu-bundle
     mkdir -p "$bundle$prefix/share" "$bundle/usr/share" "$bundle/usr/lib"
-    ln -sfn /usr/share/seabios "$bundle$prefix/share/qemu-firmware"
+    ln -sfn "$(realpath "$build")/guest-pc" "$bundle$prefix/share/qemu-firmware"
     ln -sfn /usr/share/qemu "$bundle/usr/share/qemu"
+    ln -sfn /usr/share/seabios "$bundle/usr/share/seabios"
     ln -sfn /usr/lib/ipxe "$bundle/usr/lib/ipxe"
 }
 
