@@ -130,9 +130,9 @@ without_boards=--with-devices-aarch64=../../../../no-boards     # of configs/dev
 
 # link_bios DIR: PCs don't start without a BIOS, nor network cards without a ROM, and
 # Debian's source package of QEMU has neither.  Links, from where the QEMU in DIR looks
-# for them before it is installed, to where they are: the BIOS of the guest in BUILD, once
-# it is there, or else the machine's.  Debian 12's (SeaBIOS 1.16.2) waits half a minute
-# for a disk of QEMU 10's q35.
+# for them before it is installed, to where they are: the BIOS of the PC guest in $build,
+# once it is there, or else the machine's.  Debian 12's (SeaBIOS 1.16.2) waits half a
+# minute for a disk of QEMU 10's q35.
 link_bios() {
     prefix=$(sed -n 's/^--prefix=//p' "$1/qemu.options")
     bundle=$1/qemu/qemu-bundle

@@ -108,9 +108,12 @@ class Figures:
         peers_ratio = self.instruction_ratio(PEERS)
         table_code = self.counts[Job(OUR_OBJECT, MOST)].our_tables
         checks = self.counts[Job(OUR_OBJECT, MOST)].our_checks
+        growth = self.growth()
         linear = {
             'our table code grows linearly with the GPUs':
-                self.growth()['our table code'],
+                growth['our table code'],
+            'so does all that our objects add':
+                growth[f'all that `{OUR_OBJECT.title}` adds'],
             'our table code grows linearly with the bridges above a GPU':
                 self.depth_growth()}
         return [

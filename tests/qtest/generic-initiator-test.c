@@ -237,7 +237,7 @@ static void test_properties(const void *data)
     qtest_quit(qts);
 }
 
-/* A device's id comes before another one's name in QEMU; paths are taken too */
+/* An id wins over the name of one of QEMU's own; paths are taken too */
 static void test_names(const void *data)
 {
     const NumaMachine *machine = ((const NumaCase *)data)->machine;
@@ -252,7 +252,7 @@ static void test_names(const void *data)
     qtest_quit(qts);
 }
 
-/* Each PCI bus has a first device */
+/* Each PCI bus with a device has a child[0] */
 static void test_ambiguous(const void *data)
 {
     const NumaMachine *machine = ((const NumaCase *)data)->machine;
