@@ -42,7 +42,7 @@ def _seabios(file):
 
 ARM64 = Arch(
     name='arm64', qemu='qemu-system-aarch64',
-    machine='virt,gic-version=3', cpu='max,pauth-impdef=on',
+    machine='virt,gic-version=3', cpu='max,pauth=off',
     kernel_args=f'console=ttyAMA0 earlycon {_KERNEL_ARGS}',
     firmware=_aavmf,
     milestones=(('firmware', b'EFI'), *guest.MILESTONES))
