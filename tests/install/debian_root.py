@@ -10,6 +10,7 @@ from checks import Failure
 
 SECONDS = 900           # for apt, on a slow mirror
 VALID = 'Acquire::Check-Valid-Until'
+TAR = ('tar', '--numeric-owner', '--xattrs', '--xattrs-include=*')
 # Mounts that go with the process that made them
 ENTER = '''mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
@@ -30,9 +31,17 @@ def reason_against():
             if done.returncode else None)
 
 
+def _read(path):
+    with open(path) as file:
+        return file.read()
+
+
 class DebianRoot:
     def __init__(self, path, scripts, suite=None, packages=()):
-        """PATH is made anew, of the machine's own release or another suite."""
+        """PATH is made anew, of the machine's own release or another suite.
+
+        PATH.tar has it as it was made, for a day.
+        """
         self.path = path = os.path.abspath(path)
         subprocess.run(['rm', '-rf', '--one-file-system', path], check=True)
         if not suite:
@@ -44,17 +53,32 @@ class DebianRoot:
                      suite, arch)
         # What the machine's own apt has for it; empty if nothing
         valid = self._output('apt-config', 'dump', VALID)
-        # With package lists that stay, so that apt in there needs no update
-        self._output('mmdebstrap', '--mode=root', '--variant=apt',
-                     '--skip=cleanup/apt',
-                     # It lasts no longer than the test
-                     '--dpkgopt=force-unsafe-io',
-                     *(f'--include={package}' for package in packages),
-                     *([f'--aptopt={valid}'] if valid else []),
-                     suite.split(',', maxsplit=1)[0], path,
-                     f'{apt}/sources.list')
-        with open('/etc/resolv.conf') as have:
-            self._write('etc/resolv.conf', have.read())
+        self._make(f'{apt}/updated', [
+            # With package lists that stay, so that apt in there needs no update
+            'mmdebstrap', '--mode=root', '--variant=apt', '--skip=cleanup/apt',
+            # It lasts no longer than a day
+            '--dpkgopt=force-unsafe-io',
+            *(f'--include={package}' for package in packages),
+            *([f'--aptopt={valid}'] if valid else []),
+            suite.split(',', maxsplit=1)[0], path, f'{apt}/sources.list'])
+        self._write('etc/resolv.conf', _read('/etc/resolv.conf'))
+
+    def _make(self, stamp, command):
+        """Run the command that makes PATH, or unpack what it made since STAMP."""
+        archive, made_by = f'{self.path}.tar', f'{self.path}.tar.command'
+        if (os.path.exists(made_by) and _read(made_by) == shlex.join(command) and
+                os.path.getmtime(made_by) > os.path.getmtime(stamp)):
+            os.mkdir(self.path)
+            self._output(*TAR, '-C', self.path, '-xpf', archive)
+            return
+        self._output(*command)
+        if os.path.exists(made_by):
+            os.remove(made_by)
+        # It gets the machine's own /dev
+        self._output(*TAR, '-C', self.path, '--exclude=./dev/*', '-cf', archive,
+                     '.')
+        with open(made_by, 'w') as file:
+            file.write(shlex.join(command))
 
     def _write(self, name, text):
         with open(os.path.join(self.path, name), 'w') as file:
