@@ -66,7 +66,8 @@ class DebianRoot:
     def _make(self, stamp, command):
         """Run the command that makes PATH, or unpack what it made since STAMP."""
         archive, made_by = f'{self.path}.tar', f'{self.path}.tar.command'
-        if (os.path.exists(made_by) and _read(made_by) == shlex.join(command) and
+        line = shlex.join(command)
+        if (os.path.exists(made_by) and _read(made_by) == line and
                 os.path.getmtime(made_by) > os.path.getmtime(stamp)):
             os.mkdir(self.path)
             self._output(*TAR, '-C', self.path, '-xpf', archive)
@@ -78,7 +79,7 @@ class DebianRoot:
         self._output(*TAR, '-C', self.path, '--exclude=./dev/*', '-cf', archive,
                      '.')
         with open(made_by, 'w') as file:
-            file.write(shlex.join(command))
+            file.write(line)
 
     def _write(self, name, text):
         with open(os.path.join(self.path, name), 'w') as file:
